@@ -1,0 +1,1 @@
+//! Block-device YAML to disk layouts.

@@ -1,0 +1,1 @@
+//! The diskimage-builder command lines and variables.

@@ -1,0 +1,1 @@
+//! Elements: search path, dependencies, virtual names.

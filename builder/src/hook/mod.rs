@@ -1,0 +1,1 @@
+//! Hook trees: collection, order, environment.

@@ -1,0 +1,1 @@
+//! The tools container and its shims.

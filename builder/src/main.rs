@@ -1,0 +1,3 @@
+//! The goldsmith binary.
+
+fn main() {}

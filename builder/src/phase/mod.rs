@@ -1,0 +1,1 @@
+//! Phases, steps, keys and the step runner.

@@ -1,0 +1,1 @@
+//! Disks: layouts, partition tables, file systems, image formats.

@@ -1,0 +1,1 @@
+//! Native bootstrap from a Debian archive.

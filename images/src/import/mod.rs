@@ -1,0 +1,3 @@
+//! Base images from foreign sources.
+
+pub mod debian;

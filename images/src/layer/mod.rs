@@ -1,0 +1,1 @@
+//! Layers: extraction, whiteouts, flattening, removal.

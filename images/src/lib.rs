@@ -1,0 +1,11 @@
+//! Keeps bytes by digest and lays bytes out on a disk.
+//!
+//! Invariant: nothing here starts a process, reads the environment or prints.
+
+pub mod digest;
+pub mod disk;
+pub mod fetch;
+pub mod import;
+pub mod layer;
+pub mod store;
+pub mod tree;

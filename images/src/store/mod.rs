@@ -1,0 +1,1 @@
+//! The store: blobs, snapshots, step records, downloads.

@@ -1,0 +1,1 @@
+//! The merged tree that every output reads.

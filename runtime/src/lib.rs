@@ -1,0 +1,1 @@
+//! Runs an argument vector in an OCI sandbox made of user namespaces.
