@@ -1,1 +1,7 @@
-//! Disks: layouts, partition tables, file systems, image formats.
+//! Lays a [`Tree`](crate::tree) out as the bytes of a disk: partition table,
+//! file systems, boot code, into a raw file or a qcow2 stream.
+//!
+//! Nothing here mounts, needs a privilege, reads a clock or draws a random
+//! number: the same layout and tree give the same bytes.
+
+pub mod layout;

@@ -1,0 +1,229 @@
+//! Refuses layouts that cannot be written.
+
+use std::collections::BTreeSet;
+
+use super::{DiskLayout, FsKind, On, Partition, PartitionKind, Table};
+
+/// Sectors of a GPT's partition array at the least: 16 KiB.
+const GPT_ARRAY_BYTES: u64 = 16384;
+
+/// Why a layout cannot be written.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// Only two sector sizes exist; an MBR knows one.
+    #[error("sector size {sector_size} is not possible with this partition table")]
+    SectorSize {
+        /// The size asked for.
+        sector_size: u32,
+    },
+    /// The disk is not a whole number of sectors.
+    #[error("disk size {size_bytes} is not a multiple of the sector size {sector_size}")]
+    DiskSize {
+        /// Bytes of the disk.
+        size_bytes: u64,
+        /// Bytes of a sector.
+        sector_size: u32,
+    },
+    /// A partition begins or ends where the table does not let it.
+    #[error(
+        "partition {name} (sectors {first} to {last}) lies outside the usable sectors {usable_first} to {usable_last}"
+    )]
+    Outside {
+        /// The partition.
+        name: String,
+        /// Its first sector.
+        first: u64,
+        /// Its last sector.
+        last: u64,
+        /// First sector a partition may use.
+        usable_first: u64,
+        /// Last sector a partition may use.
+        usable_last: u64,
+    },
+    /// Two partitions share sectors.
+    #[error("partitions {a} and {b} overlap")]
+    Overlap {
+        /// One.
+        a: String,
+        /// The other.
+        b: String,
+    },
+    /// A partition's number is taken, or impossible in its table.
+    #[error("partition {name} cannot have the number {number}")]
+    Number {
+        /// The partition.
+        name: String,
+        /// Its number.
+        number: u32,
+    },
+    /// The partition's kind is not that of the table.
+    #[error("partition {name} is not of the table's kind")]
+    WrongKind {
+        /// The partition.
+        name: String,
+    },
+    /// A GPT name has room for 36 UTF-16 units.
+    #[error("partition name {name} is longer than 36 characters")]
+    NameTooLong {
+        /// The name.
+        name: String,
+    },
+    /// The file system lies on something that does not exist or is taken.
+    #[error("file system {name} has no partition of its own")]
+    NoPlace {
+        /// The file system.
+        name: String,
+    },
+    /// The label does not fit the format.
+    #[error("label {label} of file system {name} is longer than {max} bytes")]
+    LabelTooLong {
+        /// The file system.
+        name: String,
+        /// Its label.
+        label: String,
+        /// Bytes there is room for.
+        max: usize,
+    },
+    /// A mount point is relative, not normal, or used twice.
+    #[error("mount point {mount_point} of file system {name} is not absolute, not normal or taken")]
+    MountPoint {
+        /// The file system.
+        name: String,
+        /// Its mount point.
+        mount_point: String,
+    },
+}
+
+impl DiskLayout {
+    /// Checks that the layout can be written.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong with it.
+    pub fn validate(&self) -> Result<(), LayoutError> {
+        self.check_disk()?;
+        self.check_partitions()?;
+        self.check_filesystems()
+    }
+
+    /// First and last sector that partitions may use.
+    pub fn usable_sectors(&self) -> (u64, u64) {
+        let sector = u64::from(self.sector_size.max(1));
+        let total = self.size_bytes / sector;
+        match self.table {
+            Table::None => (0, total.saturating_sub(1)),
+            Table::Mbr { .. } => (1, total.saturating_sub(1)),
+            Table::Gpt { .. } => {
+                let array = GPT_ARRAY_BYTES.div_ceil(sector);
+                (2 + array, total.saturating_sub(2 + array))
+            }
+        }
+    }
+
+    fn check_disk(&self) -> Result<(), LayoutError> {
+        let possible: &[u32] =
+            if matches!(self.table, Table::Mbr { .. }) { &[512] } else { &[512, 4096] };
+        if !possible.contains(&self.sector_size) {
+            return Err(LayoutError::SectorSize { sector_size: self.sector_size });
+        }
+        if self.size_bytes == 0 || !self.size_bytes.is_multiple_of(u64::from(self.sector_size)) {
+            return Err(LayoutError::DiskSize {
+                size_bytes: self.size_bytes,
+                sector_size: self.sector_size,
+            });
+        }
+        Ok(())
+    }
+
+    fn check_partitions(&self) -> Result<(), LayoutError> {
+        let (usable_first, usable_last) = self.usable_sectors();
+        let mut numbers = BTreeSet::new();
+        for p in &self.partitions {
+            self.check_kind(p)?;
+            if !numbers.insert(p.number) {
+                return Err(LayoutError::Number { name: p.name.clone(), number: p.number });
+            }
+            let first = p.ebr_lba().unwrap_or(p.start_lba);
+            let last = p.start_lba.saturating_add(p.sectors).saturating_sub(1);
+            if p.sectors == 0 || first > p.start_lba || first < usable_first || last > usable_last {
+                return Err(LayoutError::Outside {
+                    name: p.name.clone(),
+                    first,
+                    last,
+                    usable_first,
+                    usable_last,
+                });
+            }
+        }
+        let mut sorted: Vec<&Partition> = self.partitions.iter().collect();
+        sorted.sort_by_key(|p| p.start_lba);
+        for pair in sorted.windows(2) {
+            if let [a, b] = pair
+                && b.ebr_lba().unwrap_or(b.start_lba) < a.end_lba()
+            {
+                return Err(LayoutError::Overlap { a: a.name.clone(), b: b.name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_kind(&self, p: &Partition) -> Result<(), LayoutError> {
+        let number = |ok: bool| {
+            let error = || LayoutError::Number { name: p.name.clone(), number: p.number };
+            if ok { Ok(()) } else { Err(error()) }
+        };
+        match (self.table, p.kind) {
+            (Table::Gpt { .. }, PartitionKind::Gpt { .. }) => {
+                if p.name.encode_utf16().count() > 36 {
+                    return Err(LayoutError::NameTooLong { name: p.name.clone() });
+                }
+                number((1..=128).contains(&p.number))
+            }
+            (Table::Mbr { .. }, PartitionKind::Mbr { ebr_lba: Some(ebr), .. }) => {
+                number(p.number >= 5 && ebr < p.start_lba)
+            }
+            (Table::Mbr { .. }, PartitionKind::Mbr { ebr_lba: None, .. }) => {
+                number((1..=4).contains(&p.number))
+            }
+            _ => Err(LayoutError::WrongKind { name: p.name.clone() }),
+        }
+    }
+
+    fn check_filesystems(&self) -> Result<(), LayoutError> {
+        let mut places = BTreeSet::new();
+        let mut mount_points = BTreeSet::new();
+        for fs in &self.filesystems {
+            let place = match fs.on {
+                On::Whole if self.table == Table::None => 0,
+                On::Partition(n) if self.partition(n).is_some() => n,
+                _ => return Err(LayoutError::NoPlace { name: fs.name.clone() }),
+            };
+            if !places.insert(place) {
+                return Err(LayoutError::NoPlace { name: fs.name.clone() });
+            }
+            let max = if matches!(fs.kind, FsKind::Vfat(_)) { 11 } else { 16 };
+            if fs.label.len() > max {
+                let (name, label) = (fs.name.clone(), fs.label.clone());
+                return Err(LayoutError::LabelTooLong { name, label, max });
+            }
+            if let Some(mount_point) = &fs.mount_point
+                && (!is_normal(mount_point) || !mount_points.insert(mount_point))
+            {
+                return Err(LayoutError::MountPoint {
+                    name: fs.name.clone(),
+                    mount_point: mount_point.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a path is absolute, without empty, `.` or `..` components.
+fn is_normal(path: &str) -> bool {
+    path == "/"
+        || path
+            .strip_prefix('/')
+            .is_some_and(|rest| rest.split('/').all(|c| !matches!(c, "" | "." | "..")))
+}

@@ -1,0 +1,87 @@
+//! File systems as a layout describes them.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A file system or swap area.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filesystem {
+    /// Its name in the configuration, for messages (`mkfs_root`).
+    pub name: String,
+    /// Where it lies.
+    pub on: On,
+    /// Its format and the format's own options.
+    pub kind: FsKind,
+    /// Its label: ext4 and swap at most 16 bytes, FAT 11 (written upper-case).
+    pub label: String,
+    /// Its identifier; FAT keeps [`VfatOptions::volume_id`] instead.
+    pub uuid: Uuid,
+    /// Absolute path at which the guest mounts it; nothing for swap. What the tree holds below
+    /// this path goes into this file system and not into its parent.
+    pub mount_point: Option<String>,
+}
+
+/// What a file system lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum On {
+    /// The whole disk; only without a partition table.
+    Whole,
+    /// The partition of that number.
+    Partition(u32),
+}
+
+/// The formats this crate writes without any tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum FsKind {
+    /// ext4.
+    Ext4(Ext4Options),
+    /// FAT12, FAT16 or FAT32.
+    Vfat(VfatOptions),
+    /// A swap area.
+    Swap,
+}
+
+impl FsKind {
+    /// The type's name in `/etc/fstab`.
+    pub fn fstab_name(&self) -> &'static str {
+        match self {
+            Self::Ext4(_) => "ext4",
+            Self::Vfat(_) => "vfat",
+            Self::Swap => "swap",
+        }
+    }
+}
+
+/// How to make an ext4.
+///
+/// The hash seed of its directories is the file system's UUID, as with
+/// `mke2fs -E hash_seed=`. Room for online growth (`-E resize=`) needs no
+/// option: the guest's kernel goes on with meta_bg when it grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ext4Options {
+    /// Bytes of disk for each inode (`-i`).
+    pub inode_ratio: u32,
+    /// Length of the journal in MiB (`-J size=`), or the size's default. The writer takes
+    /// at most a quarter of the file system.
+    pub journal_mib: Option<u32>,
+    /// Blocks kept for root, in percent (`-m`).
+    pub reserved_percent: u8,
+}
+
+impl Default for Ext4Options {
+    /// What diskimage-builder gives a root file system: `-i 4096 -J size=64`.
+    fn default() -> Self {
+        Self { inode_ratio: 4096, journal_mib: Some(64), reserved_percent: 5 }
+    }
+}
+
+/// How to make a FAT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VfatOptions {
+    /// Serial number of the volume.
+    pub volume_id: u32,
+    /// 12, 16 or 32; by size when absent.
+    pub fat_bits: Option<u8>,
+}
