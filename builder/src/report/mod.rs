@@ -133,7 +133,9 @@ impl Reporter {
     /// Makes the reporter that `options` ask for.
     pub fn new(options: Options) -> Self {
         let live = match options.progress {
-            Progress::Auto => !options.stdout && std::io::IsTerminal::is_terminal(&std::io::stderr()),
+            Progress::Auto => {
+                !options.stdout && std::io::IsTerminal::is_terminal(&std::io::stderr())
+            }
             Progress::Tty => true,
             Progress::Plain | Progress::Json => false,
         };

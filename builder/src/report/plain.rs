@@ -91,7 +91,11 @@ pub(super) fn bytes(size: u64) -> String {
         scaled /= 1024;
         unit += 1;
     }
-    if unit == 0 { format!("{size} B") } else { format!("{scaled}.{} {}", rest * 10 / 1024, UNITS[unit]) }
+    if unit == 0 {
+        format!("{size} B")
+    } else {
+        format!("{scaled}.{} {}", rest * 10 / 1024, UNITS[unit])
+    }
 }
 
 #[cfg(test)]
@@ -100,9 +104,13 @@ mod tests {
 
     #[test]
     fn sizes_read_well() {
-        for (size, shown) in
-            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB"), (3 << 19, "1.5 MiB")]
-        {
+        for (size, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (5 << 30, "5.0 GiB"),
+            (3 << 19, "1.5 MiB"),
+        ] {
             assert_eq!(bytes(size), shown);
         }
     }
