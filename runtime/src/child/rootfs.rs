@@ -1,0 +1,164 @@
+//! The root file system and the mounts beside it.
+//!
+//! All of it lies on a tmpfs in the helper's own mount namespace and is gone with it.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use super::mounts::{Attached, attach};
+use crate::plan::{MountPlan, MountSource, OverlayPlan, RootPlan, SandboxPlan};
+
+/// Where the helper works; hides the host's directory of that name from it.
+pub(super) const WORKSHOP: &str = "/tmp";
+/// The container's root.
+pub(super) const ROOT: &str = "/tmp/rootfs";
+
+/// The directories of the plan, opened while the caller's ids were still in force.
+#[derive(Debug)]
+pub(super) struct Sources(VecDeque<OwnedFd>);
+
+impl Sources {
+    fn next(&mut self) -> Result<OwnedFd, String> {
+        self.0.pop_front().ok_or_else(|| "more mounts than sources".to_owned())
+    }
+}
+
+fn overlay_paths(overlay: &OverlayPlan) -> impl Iterator<Item = &Path> {
+    let lowers = overlay.lowers.iter().map(AsRef::as_ref);
+    lowers.chain([overlay.upper.as_ref(), overlay.work.as_ref()])
+}
+
+/// Opens every directory and file that the plan names, in the plan's order.
+pub(super) fn open_sources(plan: &SandboxPlan) -> Result<Sources, String> {
+    let mut sources = VecDeque::new();
+    let mut open = |path: &Path| -> Result<(), String> {
+        let fd = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|error| format!("open({}): {error}", path.display()))?;
+        sources.push_back(fd);
+        Ok(())
+    };
+    match &plan.root {
+        RootPlan::Overlay(overlay) => overlay_paths(overlay).try_for_each(&mut open)?,
+        RootPlan::Directory(directory) => open(directory)?,
+    }
+    for MountPlan { source, .. } in &plan.mounts {
+        match source {
+            MountSource::Bind(path) => open(path)?,
+            MountSource::Overlay(overlay) => overlay_paths(overlay).try_for_each(&mut open)?,
+            MountSource::Tmpfs { .. } | MountSource::Text(_) => {}
+        }
+    }
+    Ok(Sources(sources))
+}
+
+/// The assembled root.
+#[derive(Debug)]
+pub(super) struct Root {
+    attached: Vec<Attached>,
+}
+
+impl Root {
+    /// Takes the mounts off and removes mount points that only they needed.
+    pub(super) fn clear_mount_points(&mut self) {
+        while let Some(attached) = self.attached.pop() {
+            attached.clear();
+        }
+    }
+}
+
+/// Mounts root and mounts; the container's files go beside them.
+pub(super) fn assemble(plan: &SandboxPlan, mut sources: Sources) -> Result<Root, String> {
+    tmpfs(WORKSHOP, 0o700)?;
+    for directory in [ROOT, "/tmp/bundle", "/tmp/state", "/tmp/texts"] {
+        fs_err::create_dir(directory).map_err(|error| error.to_string())?;
+    }
+    let none: Option<&str> = None;
+    match &plan.root {
+        RootPlan::Overlay(overlay) => mount_overlay(overlay, &mut sources, Path::new(ROOT))?,
+        RootPlan::Directory(_) => {
+            let directory = sources.next()?;
+            let source = fd_path(&directory);
+            mount(Some(source.as_str()), ROOT, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)
+                .map_err(|error| format!("mount(root directory): {error}"))?;
+        }
+    }
+    let mut root = Root { attached: Vec::new() };
+    for (index, planned) in plan.mounts.iter().enumerate() {
+        let source = detached(planned, index, &mut sources)?;
+        root.attached.push(attach(Path::new(ROOT), planned, source.as_fd())?);
+    }
+    Ok(root)
+}
+
+/// Makes what a mount shows available somewhere below the workshop and opens it.
+fn detached(planned: &MountPlan, index: usize, sources: &mut Sources) -> Result<OwnedFd, String> {
+    let stage = format!("{WORKSHOP}/stage-{index}");
+    let stage = Path::new(&stage);
+    let make = || fs_err::create_dir(stage).map_err(|error| error.to_string());
+    match &planned.source {
+        MountSource::Bind(_) => return sources.next(),
+        MountSource::Overlay(overlay) => {
+            make()?;
+            mount_overlay(overlay, sources, stage)?;
+        }
+        MountSource::Tmpfs { mode } => {
+            make()?;
+            tmpfs(stage, *mode)?;
+        }
+        MountSource::Text(text) => {
+            let file = format!("{WORKSHOP}/texts/{index}");
+            fs_err::write(&file, text).map_err(|error| error.to_string())?;
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            fs_err::set_permissions(&file, mode).map_err(|error| error.to_string())?;
+            return openat(CWD, &file, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|error| format!("open({file}): {error}"));
+        }
+    }
+    openat(CWD, stage, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| format!("open({}): {error}", stage.display()))
+}
+
+fn tmpfs(target: impl AsRef<Path>, mode: u32) -> Result<(), String> {
+    let target = target.as_ref();
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("tmpfs"), target, Some("tmpfs"), flags, Some(format!("mode={mode:o}").as_str()))
+        .map_err(|error| format!("mount(tmpfs, {}): {error}", target.display()))
+}
+
+fn fd_path(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Mounts an overlay with the options that an ordinary user may give.
+///
+/// The paths are descriptors: they need no permission on the way, and two hundred of them
+/// fit into the page that mount(2) reads. `volatile` saves every fsync; the store never
+/// mounts an upper directory a second time.
+fn mount_overlay(plan: &OverlayPlan, sources: &mut Sources, target: &Path) -> Result<(), String> {
+    let mut fds = Vec::new();
+    for _ in 0..plan.lowers.len() + 2 {
+        fds.push(sources.next()?);
+    }
+    let (upper, work) = (fd_path(&fds[plan.lowers.len()]), fd_path(&fds[plan.lowers.len() + 1]));
+    let lowers: Vec<_> = fds[..plan.lowers.len()].iter().rev().map(fd_path).collect();
+    let base = format!("lowerdir={},upperdir={upper},workdir={work},userxattr", lowers.join(":"));
+    let attempt = |options: &str| {
+        mount(Some("overlay"), target, Some("overlay"), MsFlags::empty(), Some(options))
+    };
+    match attempt(&format!("{base},volatile")) {
+        Ok(()) => Ok(()),
+        Err(nix::errno::Errno::EINVAL) => attempt(&base),
+        Err(error) => Err(error),
+    }
+    .map_err(|error| {
+        format!(
+            "mount(overlay, {} layers below {}): {error}",
+            plan.lowers.len(),
+            plan.upper.display()
+        )
+    })
+}

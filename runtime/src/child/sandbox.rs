@@ -1,0 +1,23 @@
+//! Serves one sandbox: namespaces, root file system, mounts, container.
+
+use std::os::unix::net::UnixStream;
+
+use super::{cgroup, container, enter, rootfs};
+use crate::channel;
+use crate::messages::{Report, SandboxRequest};
+
+pub(super) fn serve(socket: &UnixStream) -> Result<Report, String> {
+    enter::die_with_parent()?;
+    nix::unistd::setsid().map_err(|error| format!("setsid: {error}"))?;
+    let received = channel::receive::<SandboxRequest>(socket).map_err(|error| error.to_string())?;
+    let Some((request, mut files)) = received else { return Err("no request".to_owned()) };
+    enter::namespaces(socket)?;
+    // Opened with the caller's ids: a cache below /root is closed to everybody else.
+    let sources = rootfs::open_sources(&request.plan)?;
+    enter::become_root()?;
+    cgroup::prepare()?;
+    let mut root = rootfs::assemble(&request.plan, sources)?;
+    let ended = container::run(&request, files.pop());
+    root.clear_mount_points();
+    ended
+}

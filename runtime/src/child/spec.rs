@@ -1,0 +1,155 @@
+//! From a plan to an OCI runtime specification.
+//!
+//! The user namespace exists already, so the specification names none; the plan's own
+//! mounts are attached already, so it lists only the kernel's file systems.
+
+use std::path::Path;
+
+use oci_spec::runtime::{
+    Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder,
+    LinuxNamespaceType, Mount, MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    UserBuilder,
+};
+
+use super::cgroup::CgroupPath;
+use crate::messages::SandboxRequest;
+use crate::plan::{Network, Privilege};
+
+/// What package managers and their maintainer scripts need. Everything counts inside the
+/// user namespace only.
+const PACKAGE: [Capability; 13] = [
+    Capability::Chown,
+    Capability::DacOverride,
+    Capability::DacReadSearch,
+    Capability::Fowner,
+    Capability::Fsetid,
+    Capability::Kill,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
+    Capability::Setfcap,
+    Capability::SysChroot,
+    Capability::Mknod,
+    Capability::NetBindService,
+];
+
+/// How /proc can be had here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proc {
+    /// A fresh one.
+    Mounted,
+    /// The outer one: pods mask theirs, and then the kernel refuses a fresh one.
+    Bound,
+}
+
+/// Builds the specification.
+pub(super) fn specification(
+    request: &SandboxRequest,
+    root: &Path,
+    cgroup: &CgroupPath,
+    proc: Proc,
+) -> Result<Spec, String> {
+    let plan = &request.plan;
+    let text = |error: oci_spec::OciSpecError| format!("runtime specification: {error}");
+    let env = plan.env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+    let capabilities = capabilities(plan.privilege).map_err(text)?;
+    let process = ProcessBuilder::default()
+        .terminal(false)
+        .user(UserBuilder::default().uid(0u32).gid(0u32).build().map_err(text)?)
+        .args(plan.argv.clone())
+        .env(env)
+        .cwd(&plan.cwd)
+        .capabilities(capabilities)
+        .no_new_privileges(true)
+        .build()
+        .map_err(text)?;
+    let mut kinds = vec![
+        LinuxNamespaceType::Mount,
+        LinuxNamespaceType::Pid,
+        LinuxNamespaceType::Ipc,
+        LinuxNamespaceType::Uts,
+    ];
+    if plan.network == Network::None {
+        kinds.push(LinuxNamespaceType::Network);
+    }
+    let namespaces = kinds
+        .into_iter()
+        .map(|kind| LinuxNamespaceBuilder::default().typ(kind).build())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(text)?;
+    let masked = ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/latency_stats"];
+    let frozen = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
+    // A host phase binds /proc into the image's tree; a masked one cannot be bound again.
+    let guarded = proc == Proc::Mounted;
+    let paths = |list: &[&str]| {
+        if guarded { list.iter().map(|path| (*path).to_owned()).collect() } else { Vec::new() }
+    };
+    let linux = LinuxBuilder::default()
+        .namespaces(namespaces)
+        .cgroups_path(cgroup.to_string())
+        .masked_paths(paths(&masked))
+        .readonly_paths(paths(&frozen))
+        .devices(Vec::new())
+        .build()
+        .map_err(text)?;
+    SpecBuilder::default()
+        .version("1.2.0")
+        .root(RootBuilder::default().path(root).readonly(false).build().map_err(text)?)
+        .hostname(plan.hostname.clone())
+        .process(process)
+        .mounts(kernel_mounts(request, proc).map_err(text)?)
+        .linux(linux)
+        .build()
+        .map_err(text)
+}
+
+fn capabilities(
+    privilege: Privilege,
+) -> Result<oci_spec::runtime::LinuxCapabilities, oci_spec::OciSpecError> {
+    let mut set: Capabilities = PACKAGE.into_iter().collect();
+    if privilege == Privilege::Mounting {
+        set.insert(Capability::SysAdmin);
+    }
+    LinuxCapabilitiesBuilder::default()
+        .bounding(set.clone())
+        .effective(set.clone())
+        .permitted(set)
+        .inheritable(Capabilities::new())
+        .ambient(Capabilities::new())
+        .build()
+}
+
+fn kernel_mounts(
+    request: &SandboxRequest,
+    proc: Proc,
+) -> Result<Vec<Mount>, oci_spec::OciSpecError> {
+    let mount = |destination: &str, kind: &str, source: &str, options: &[&str]| {
+        MountBuilder::default()
+            .destination(destination)
+            .typ(kind)
+            .source(source)
+            .options(options.iter().map(|option| (*option).to_owned()).collect::<Vec<_>>())
+            .build()
+    };
+    let mut pts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
+    if request.tty_group {
+        pts.push("gid=5");
+    }
+    let guarded = ["nosuid", "noexec", "nodev"];
+    let sys = if request.plan.network == Network::None {
+        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"])
+    } else {
+        // A sysfs of its own needs a network namespace of its own.
+        mount("/sys", "bind", "/sys", &["rbind", "rro", "nosuid", "noexec", "nodev"])
+    };
+    Ok(vec![
+        match proc {
+            Proc::Mounted => mount("/proc", "proc", "proc", &guarded)?,
+            Proc::Bound => mount("/proc", "bind", "/proc", &["rbind"])?,
+        },
+        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
+        mount("/dev/pts", "devpts", "devpts", &pts)?,
+        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777"])?,
+        sys?,
+    ])
+}

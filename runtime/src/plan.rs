@@ -1,0 +1,116 @@
+//! What a sandbox is to be: a value, complete before anything runs.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One command in one sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxPlan {
+    /// A word that makes the sandbox's name readable; need not be unique.
+    pub id_hint: String,
+    /// The root file system.
+    pub root: RootPlan,
+    /// Program and arguments; the program is looked up in the `PATH` of `env`.
+    pub argv: Vec<String>,
+    /// The whole environment: nothing is added, nothing is inherited.
+    pub env: Vec<(String, String)>,
+    /// Working directory inside, absolute.
+    pub cwd: PathBuf,
+    /// Mounts beside the root, in the order they are made.
+    pub mounts: Vec<MountPlan>,
+    /// What of the network it reaches.
+    pub network: Network,
+    /// Host name inside.
+    pub hostname: String,
+    /// How much it may do.
+    pub privilege: Privilege,
+    /// Kill the whole tree after that many milliseconds.
+    pub time_limit_ms: Option<u64>,
+    /// Where standard input comes from.
+    pub stdin: Stdin,
+}
+
+/// The root file system of a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RootPlan {
+    /// Layers with a fresh upper directory; what the sandbox writes lands there.
+    Overlay(OverlayPlan),
+    /// A directory, written in place.
+    Directory(PathBuf),
+}
+
+/// An overlay mount.
+///
+/// The upper and work directories are made when absent and then belong to the sandbox's
+/// root. An upper directory is mounted once: a volatile overlay refuses it a second time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverlayPlan {
+    /// Read-only directories, bottom first; at least one.
+    pub lowers: Vec<PathBuf>,
+    /// Receives what is written.
+    pub upper: PathBuf,
+    /// Scratch space on the same file system as `upper`.
+    pub work: PathBuf,
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountPlan {
+    /// Absolute path inside, resolved below the root as chroot(2) would. A missing mount
+    /// point is made and taken away again afterwards, unless it was put to use.
+    pub target: PathBuf,
+    /// What is mounted.
+    pub source: MountSource,
+    /// Whether it cannot be written.
+    pub read_only: bool,
+}
+
+/// What a mount shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountSource {
+    /// A file or directory of the host with all that is mounted below it.
+    Bind(PathBuf),
+    /// An overlay.
+    Overlay(OverlayPlan),
+    /// An empty tmpfs.
+    Tmpfs {
+        /// Permission bits of its root.
+        mode: u32,
+    },
+    /// A small file with this text.
+    Text(String),
+}
+
+/// What of the network a sandbox reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Network {
+    /// A new network namespace without any interface that is up.
+    None,
+    /// The builder's own network.
+    Host,
+}
+
+/// How much a sandbox may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Privilege {
+    /// What package managers need.
+    Package,
+    /// Mounting file systems inside as well.
+    Mounting,
+}
+
+/// Where standard input comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stdin {
+    /// `/dev/null`.
+    Null,
+    /// The builder's own standard input, for a person at a shell. Only a pseudo-terminal's
+    /// owner should pass it on: see [`crate::run`].
+    Inherit,
+}

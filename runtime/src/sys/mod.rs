@@ -1,0 +1,4 @@
+//! System calls that no crate wraps: the only unsafe code of the workspace.
+
+pub(crate) mod mount_setattr;
+pub(crate) mod process;

@@ -1,0 +1,133 @@
+//! Status, output, time limits: what a caller relies on.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use goldsmith_runtime::{Cancel, ExitStatus, RootPlan};
+
+use crate::Case;
+use crate::fixture::Fixture;
+
+pub(crate) const CASES: &[Case] = &[
+    ("exit_status_is_exact", exit_status_is_exact),
+    ("signals_are_exact", signals_are_exact),
+    ("both_streams_arrive", both_streams_arrive),
+    ("a_missing_program_is_127", a_missing_program),
+    ("the_time_limit_kills_the_tree", time_limit),
+    ("cancel_kills_the_tree", cancel),
+    ("children_do_not_survive_r17", children_do_not_survive),
+    ("the_upper_directory_holds_what_was_written", upper_holds_result),
+    ("directory_roots_are_written_in_place", directory_root),
+    ("renaming_a_lower_directory_is_refused_by_overlays_only", cross_device_rename),
+];
+
+fn exit_status_is_exact() -> Result<()> {
+    let fixture = Fixture::new()?;
+    for code in [0, 1, 37, 255] {
+        let ran = fixture.run(&fixture.plan(&format!("rm -rf /x; exit {code}")))?;
+        ensure!(ran.status == ExitStatus::Code(code), "{ran:?}");
+        fixture.reset()?;
+    }
+    Ok(())
+}
+
+fn signals_are_exact() -> Result<()> {
+    let fixture = Fixture::new()?;
+    // Process 1 is not killed by signals of its own; its child is, and the shell says so.
+    let ran = fixture.run(&fixture.plan("bash -c 'kill -TERM $$'; exit $?"))?;
+    ensure!(ran.status == ExitStatus::Code(128 + 15), "{ran:?}");
+    Ok(())
+}
+
+fn both_streams_arrive() -> Result<()> {
+    let fixture = Fixture::new()?;
+    let ran = fixture.run(&fixture.plan("echo out; echo err >&2; printf 'no newline'"))?;
+    ensure!(ran.stdout == "out\nno newline\n", "{ran:?}");
+    ensure!(ran.stderr == "err\n", "{ran:?}");
+    Ok(())
+}
+
+fn a_missing_program() -> Result<()> {
+    let fixture = Fixture::new()?;
+    let mut plan = fixture.plan("");
+    plan.argv = vec!["/no/such/program".into()];
+    match fixture.run(&plan) {
+        Ok(ran) => ensure!(ran.status != ExitStatus::Code(0), "{ran:?}"),
+        Err(error) => ensure!(format!("{error:#}").contains("container"), "{error:#}"),
+    }
+    Ok(())
+}
+
+fn time_limit() -> Result<()> {
+    let fixture = Fixture::new()?;
+    let mut plan = fixture.plan("trap '' TERM INT; setsid sleep 1000 & sleep 1000");
+    plan.time_limit_ms = Some(1500);
+    let begun = Instant::now();
+    let ran = fixture.run(&plan)?;
+    ensure!(ran.status == ExitStatus::TimedOut, "{ran:?}");
+    ensure!(begun.elapsed() < Duration::from_secs(60), "the tree lived on");
+    Ok(())
+}
+
+fn cancel() -> Result<()> {
+    let fixture = Fixture::new()?;
+    let cancel = Cancel::default();
+    let from_elsewhere = cancel.clone();
+    let waiter = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(700));
+        from_elsewhere.cancel();
+    });
+    let ran = fixture.run_with(&fixture.plan("sleep 1000"), &cancel)?;
+    ensure!(ran.status == ExitStatus::Interrupted, "{ran:?}");
+    ensure!(waiter.join().is_ok(), "the canceller panicked");
+    Ok(())
+}
+
+fn children_do_not_survive() -> Result<()> {
+    let fixture = Fixture::new()?;
+    let marker = format!("3{}", std::process::id());
+    fixture
+        .output(&format!("setsid bash -c 'trap \"\" TERM; sleep {marker} & wait' & sleep 0.3"))?;
+    for entry in std::fs::read_dir("/proc")? {
+        let line = std::fs::read(entry?.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        ensure!(!line.contains(&format!("sleep\0{marker}")), "still there: {line:?}");
+    }
+    Ok(())
+}
+
+fn upper_holds_result() -> Result<()> {
+    let fixture = Fixture::new()?;
+    fixture.output("echo new > /etc/new; rm /etc/group; mkdir /made")?;
+    ensure!(std::fs::read_to_string(fixture.path("upper/etc/new"))? == "new\n");
+    ensure!(fixture.path("upper/made").is_dir());
+    ensure!(fixture.path("root/etc/group").is_file(), "a lower directory was written");
+    ensure!(std::fs::symlink_metadata(fixture.path("upper/etc/group")).is_ok(), "no whiteout");
+    Ok(())
+}
+
+fn directory_root() -> Result<()> {
+    let fixture = Fixture::new()?;
+    let mut plan = fixture.plan("echo here > /etc/here");
+    plan.root = RootPlan::Directory(fixture.path("root"));
+    let ran = fixture.run(&plan)?;
+    ensure!(ran.status == ExitStatus::Code(0), "{ran:?}");
+    ensure!(std::fs::read_to_string(fixture.path("root/etc/here"))? == "here\n");
+    Ok(())
+}
+
+fn cross_device_rename() -> Result<()> {
+    let fixture = Fixture::new()?;
+    // mv copies where rename(2) is refused; --no-copy (coreutils 9.5) is not everywhere, so
+    // the overlay shows itself by the inode changing hands.
+    let script =
+        "before=$(stat -c %i /usr/lib); mv /usr/lib /usr/lib2 && [ -d /usr/lib2 ] && echo moved";
+    ensure!(fixture.output(script)?.contains("moved"));
+    let mut plan = fixture.plan(
+        "before=$(stat -c %i /usr/lib); mv /usr/lib /usr/lib2; [ $before = $(stat -c %i /usr/lib2) ] && echo same",
+    );
+    plan.root = RootPlan::Directory(fixture.path("root"));
+    let ran = fixture.run(&plan)?;
+    ensure!(ran.stdout.contains("same"), "{ran:?}");
+    Ok(())
+}
