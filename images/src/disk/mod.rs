@@ -3,14 +3,35 @@
 //!
 //! Nothing here mounts, needs a privilege, reads a clock or draws a random
 //! number: the same layout and tree give the same bytes.
+//!
+//! ```text
+//! layout   what is where; plain data            (arithmetic)
+//! view     the tree, divided by mount points
+//! table    GPT, MBR          boot   GRUB for BIOS
+//! ext4     fat     swap      one writer for each format
+//! sink     raw file, qcow2   every byte once, any order
+//! ```
 
 mod boot;
+mod ext4;
+mod fat;
 pub mod layout;
 pub mod sink;
+pub mod size;
+mod swap;
 mod table;
+mod view;
+mod write;
 
 pub use boot::{BiosBoot, BootError, BootFiles};
+pub use ext4::Ext4Error;
+pub use fat::FatError;
+pub use swap::SwapError;
 pub use table::TableError;
+pub use view::SplitError;
+pub use write::{FilesystemReport, FilesystemUse, Progress, WriteError, WriteReport, write};
 
 #[cfg(test)]
 pub(crate) mod test_support;
+#[cfg(test)]
+mod tests;

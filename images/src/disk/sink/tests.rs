@@ -3,29 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::super::test_support::{create, have, noise};
 use super::*;
 
 /// A disk with data, text, noise and holes, cut into pieces in a bad order.
 fn pieces(size: u64) -> Vec<(u64, Vec<u8>)> {
-    let mut noise = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = |len: usize| -> Vec<u8> {
-        (0..len)
-            .map(|_| {
-                noise ^= noise << 13;
-                noise ^= noise >> 7;
-                noise ^= noise << 17;
-                noise.to_le_bytes()[3]
-            })
-            .collect()
-    };
     let text: Vec<u8> = b"all work and no play ".iter().copied().cycle().take(700_001).collect();
     vec![
-        (size - 777, random(777)),
-        (0, random(300_000)),
+        (size - 777, noise(777)),
+        (0, noise(300_000)),
         (5 << 20, text),
         (300_000, vec![7; 5000]),
         ((5 << 20) + 700_001, vec![0; 200_000]),
-        (900 << 10, random(64)),
+        (900 << 10, noise(64)),
     ]
 }
 
@@ -47,25 +37,15 @@ fn fill(sink: &mut dyn DiskSink, size: u64) -> io::Result<()> {
     sink.finish()
 }
 
-fn file(path: &Path) -> fs_err::File {
-    fs_err::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)
-        .unwrap()
-}
-
 fn raw(dir: &Path, size: u64) -> PathBuf {
     let path = dir.join("disk.raw");
-    fill(&mut RawSink::new(file(&path), size).unwrap(), size).unwrap();
+    fill(&mut RawSink::new(create(&path), size).unwrap(), size).unwrap();
     path
 }
 
 fn qcow2(path: &Path, size: u64, compression: Compression, threads: usize) -> Vec<u8> {
     let options = Qcow2Options { compression, threads };
-    fill(&mut Qcow2Sink::new(file(path), size, &options).unwrap(), size).unwrap();
+    fill(&mut Qcow2Sink::new(create(path), size, &options).unwrap(), size).unwrap();
     fs_err::read(path).unwrap()
 }
 
@@ -101,7 +81,7 @@ fn qcow2_does_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn qemu_reads_what_the_raw_sink_wrote() {
-    if !crate::disk::test_support::have("qemu-img") {
+    if !have("qemu-img") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -129,8 +109,8 @@ fn incomplete_and_repeated_writes_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     let options = Qcow2Options { compression: CODECS[2], threads: 2 };
     let sinks: [Box<dyn DiskSink>; 2] = [
-        Box::new(RawSink::new(file(&dir.path().join("raw")), 1 << 20).unwrap()),
-        Box::new(Qcow2Sink::new(file(&dir.path().join("q")), 1 << 20, &options).unwrap()),
+        Box::new(RawSink::new(create(&dir.path().join("raw")), 1 << 20).unwrap()),
+        Box::new(Qcow2Sink::new(create(&dir.path().join("q")), 1 << 20, &options).unwrap()),
     ];
     for mut sink in sinks {
         sink.data(10, &[1; 100]).unwrap();
@@ -144,7 +124,7 @@ fn incomplete_and_repeated_writes_are_errors() {
 fn a_file_that_cannot_be_written_is_an_error_not_a_panic() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("q");
-    drop(file(&path));
+    drop(create(&path));
     let options = Qcow2Options { compression: Compression::None, threads: 2 };
     assert!(Qcow2Sink::new(fs_err::File::open(&path).unwrap(), 1 << 20, &options).is_err());
     // A file that must not grow fails in the appender, behind the queues.

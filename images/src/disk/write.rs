@@ -1,0 +1,225 @@
+//! Writes a whole disk.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::boot::{self, BootError, BootFiles};
+use super::ext4::{self, Ext4Error};
+use super::fat::{self, FatError};
+use super::layout::{DiskLayout, Extent, Filesystem, FsKind, LayoutError};
+use super::sink::{DiskSink, offset_of};
+use super::swap::{self, SwapError};
+use super::table::{self, Fragment, TableError};
+use super::view::{self, Node, SplitError, View};
+use crate::tree::Tree;
+
+/// Hears how far the writing is. `()` does not listen.
+pub trait Progress {
+    /// Files of `bytes` bytes in all will be written.
+    fn begin(&self, bytes: u64);
+    /// Another `bytes` bytes of files were written.
+    fn written(&self, bytes: u64);
+}
+
+impl Progress for () {
+    fn begin(&self, _bytes: u64) {}
+    fn written(&self, _bytes: u64) {}
+}
+
+/// Why a disk cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The layout is impossible.
+    #[error("the disk layout is impossible")]
+    Layout(#[from] LayoutError),
+    /// The tree does not suit the layout.
+    #[error("the tree does not suit the disk layout")]
+    Split(#[from] SplitError),
+    /// The partition table cannot be made.
+    #[error("the partition table cannot be made")]
+    Table(#[from] TableError),
+    /// The boot loader cannot be embedded.
+    #[error("the boot loader cannot be embedded")]
+    Boot(#[from] BootError),
+    /// An ext4 cannot be written.
+    #[error("file system {name} cannot be written")]
+    Ext4 {
+        /// The file system.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<Ext4Error>,
+    },
+    /// A FAT cannot be written.
+    #[error("file system {name} cannot be written")]
+    Vfat {
+        /// The file system.
+        name: String,
+        /// Why.
+        #[source]
+        source: FatError,
+    },
+    /// A swap area cannot be written.
+    #[error("swap area {name} cannot be written")]
+    Swap {
+        /// The area.
+        name: String,
+        /// Why.
+        #[source]
+        source: SwapError,
+    },
+    /// The disk image could not be written.
+    #[error("cannot write the disk image")]
+    Sink(#[from] io::Error),
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteReport {
+    /// One for each file system of the layout, in its order.
+    pub filesystems: Vec<FilesystemReport>,
+    /// Where GRUB's core image lies, if one was embedded.
+    pub bios_core: Option<Extent>,
+}
+
+/// A file system that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesystemReport {
+    /// Its name in the layout.
+    pub name: String,
+    /// Where it is mounted.
+    pub mount_point: Option<String>,
+    /// Its bytes on the disk.
+    pub extent: Extent,
+    /// How full it is.
+    #[serde(flatten)]
+    pub usage: FilesystemUse,
+}
+
+/// How full a file system is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesystemUse {
+    /// Bytes that files and the file system itself take.
+    pub used_bytes: u64,
+    /// Bytes there are.
+    pub size_bytes: u64,
+    /// Files there are; inodes of an ext4.
+    pub files: u64,
+    /// Files there can be, if that is limited.
+    pub file_limit: Option<u64>,
+}
+
+/// Where a file system goes, and what it takes from the disk.
+pub(super) struct Place {
+    /// Its bytes.
+    pub(super) extent: Extent,
+    /// The disk's sector size.
+    pub(super) sector_size: u32,
+    /// The time it is made.
+    pub(super) epoch: i64,
+}
+
+/// Writes the layout with the tree in it: table, boot code, file systems, and zeros
+/// between them. Every byte of the disk reaches the sink once; the sink is finished.
+///
+/// A directory that the layout mounts something on and the tree lacks is added.
+///
+/// # Errors
+///
+/// See [`WriteError`]. What the sink wrote until then is of no use.
+pub fn write(
+    layout: &DiskLayout,
+    tree: &Tree,
+    sink: &mut dyn DiskSink,
+    boot_files: &BootFiles,
+    progress: &dyn Progress,
+) -> Result<WriteReport, WriteError> {
+    layout.validate()?;
+    let missing = view::missing_directories(layout, tree);
+    let views = view::split(layout, tree, &missing)?;
+    let mut fragments = table::fragments(layout)?;
+    let bios_core = match &boot_files.bios {
+        Some(bios) => Some(boot::embed(layout, bios, &mut fragments)?),
+        None => None,
+    };
+    progress.begin(views.iter().map(file_bytes).sum());
+    write_outside(layout, &mut fragments, sink)?;
+    let mut filesystems = Vec::new();
+    for (filesystem, view) in layout.filesystems.iter().zip(&views) {
+        let extent = extent(layout, filesystem)?;
+        let usage = write_filesystem(layout, filesystem, view, extent, sink, progress)?;
+        filesystems.push(FilesystemReport {
+            name: filesystem.name.clone(),
+            mount_point: filesystem.mount_point.clone(),
+            extent,
+            usage,
+        });
+    }
+    sink.finish()?;
+    Ok(WriteReport { filesystems, bios_core })
+}
+
+fn extent(layout: &DiskLayout, filesystem: &Filesystem) -> Result<Extent, LayoutError> {
+    layout.extent(filesystem).ok_or_else(|| LayoutError::NoPlace { name: filesystem.name.clone() })
+}
+
+fn file_bytes(view: &View<'_>) -> u64 {
+    let size = |node: &Node<'_>| if let Node::File { size } = node { *size } else { 0 };
+    view.items.iter().map(|item| size(&item.node)).sum()
+}
+
+/// Writes the fragments, and zeros where neither they nor file systems are.
+fn write_outside(
+    layout: &DiskLayout,
+    fragments: &mut [Fragment],
+    sink: &mut dyn DiskSink,
+) -> Result<(), WriteError> {
+    fragments.sort_by_key(|f| f.offset);
+    let mut taken: Vec<Extent> = fragments
+        .iter()
+        .map(|f| Extent { offset: f.offset, len: offset_of(f.bytes.len()) })
+        .collect();
+    for filesystem in &layout.filesystems {
+        taken.push(extent(layout, filesystem)?);
+    }
+    taken.sort_by_key(|e| e.offset);
+    for fragment in fragments.iter() {
+        sink.data(fragment.offset, &fragment.bytes)?;
+    }
+    let mut at = 0;
+    for extent in taken {
+        if extent.offset > at {
+            sink.zeros(at, extent.offset - at)?;
+        }
+        at = at.max(extent.end());
+    }
+    if layout.size_bytes > at {
+        sink.zeros(at, layout.size_bytes - at)?;
+    }
+    Ok(())
+}
+
+fn write_filesystem(
+    layout: &DiskLayout,
+    filesystem: &Filesystem,
+    view: &View<'_>,
+    extent: Extent,
+    sink: &mut dyn DiskSink,
+    progress: &dyn Progress,
+) -> Result<FilesystemUse, WriteError> {
+    let place = Place { extent, sector_size: layout.sector_size, epoch: layout.epoch };
+    let name = || filesystem.name.clone();
+    match &filesystem.kind {
+        FsKind::Ext4(options) => ext4::write(view, filesystem, options, &place, sink, progress)
+            .map_err(|source| WriteError::Ext4 { name: name(), source: Box::new(source) }),
+        FsKind::Vfat(options) => fat::write(view, filesystem, options, &place, sink, progress)
+            .map_err(|source| WriteError::Vfat { name: name(), source }),
+        FsKind::Swap => {
+            swap::write(filesystem, extent, sink)
+                .map_err(|source| WriteError::Swap { name: name(), source })?;
+            Ok(FilesystemUse { size_bytes: extent.len, ..FilesystemUse::default() })
+        }
+    }
+}
