@@ -1,1 +1,156 @@
-//! The store: blobs, snapshots, step records, downloads.
+//! The store: snapshots, step records, downloads.
+//!
+//! ```text
+//! ROOT/                 mode 0700, one owner
+//!   blobs/sha256/HEX    content by digest
+//!   snapshots/ID/       fs/ (a layer, owned by the image's ids), meta.json
+//!   steps/KEY.json      what a step's result is
+//!   downloads/          files fetched and verified
+//!   elements/           shipped elements, unpacked by digest
+//!   tmp/NAME/           work in progress, a lock held by whoever makes it
+//!   run/                short-lived directories of sandboxes
+//!   lock                shared by builds, exclusive for collection
+//! ```
+//!
+//! A name is visible only when its content is complete: it is written aside and renamed. A
+//! snapshot's bytes are not forced to disk when it is made, for that would double the time
+//! of a build: its record carries the boot it was made in, and one of an earlier boot that
+//! was never synced counts as absent.
+
+mod collect;
+mod pending;
+mod snapshot;
+mod steps;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use collect::Usage;
+pub use pending::Pending;
+pub use snapshot::{SnapshotId, SnapshotMeta};
+
+/// Why the store cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file system refused; `fs_err` names the call and the path.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// No snapshot of that name.
+    #[error("snapshot {id} is not in the store")]
+    NoSnapshot {
+        /// The name asked for.
+        id: SnapshotId,
+    },
+    /// A name that could leave its directory.
+    #[error("{name:?} is no name for a step record")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// A record cannot be written as JSON.
+    #[error("a record of the store")]
+    Record(#[from] serde_json::Error),
+    /// The directory belongs to somebody else.
+    #[error("{path} belongs to user {owner}, not to you")]
+    Foreign {
+        /// The store's root.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// Builds are running.
+    #[error("builds are using {path}")]
+    Busy {
+        /// The store's root.
+        path: PathBuf,
+    },
+}
+
+/// A store on disk; holds its shared lock for as long as it lives.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    lock: File,
+    boot: String,
+}
+
+impl Store {
+    /// Opens the store at `root`, making it when absent.
+    ///
+    /// # Errors
+    ///
+    /// When it belongs to another user, or the file system refuses.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(root).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", root.display()))
+        })?;
+        let owner = fs_err::metadata(root)?.uid();
+        if owner != rustix::process::geteuid().as_raw() {
+            return Err(StoreError::Foreign { path: root.to_path_buf(), owner });
+        }
+        fs_err::set_permissions(root, PermissionsExt::from_mode(0o700))?;
+        for directory in
+            ["blobs/sha256", "snapshots", "steps", "downloads", "elements", "tmp", "run", "empty"]
+        {
+            fs_err::create_dir_all(root.join(directory))?;
+        }
+        for directory in ["snapshots", "tmp", "run", "empty"] {
+            fs_err::set_permissions(root.join(directory), PermissionsExt::from_mode(0o755))?;
+        }
+        let lock = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(root.join("lock"))
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", root.join("lock").display()))
+            })?;
+        lock.lock_shared()?;
+        let boot = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Ok(Self { root: root.to_path_buf(), lock, boot: boot.trim().to_owned() })
+    }
+
+    /// Where it lies.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where fetched files are kept.
+    pub fn downloads(&self) -> PathBuf {
+        self.root.join("downloads")
+    }
+
+    /// Where short-lived directories of sandboxes are made.
+    pub fn run_dir(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// A directory that stays empty: an overlay needs a lower one.
+    pub fn empty(&self) -> PathBuf {
+        self.root.join("empty")
+    }
+
+    /// Where shipped elements are unpacked.
+    pub fn elements(&self) -> PathBuf {
+        self.root.join("elements")
+    }
+}
+
+/// Writes a file so that it is there whole or not at all, even after a crash.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use io::Write as _;
+    let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    fs_err::File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,102 +1,210 @@
 //! The merged tree that every output reads.
+//!
+//! A [`Tree`] is an ordered index: metadata of every path, and where its bytes lie. It is
+//! built inside the user namespace that owns the layers, so ids and file capabilities are
+//! those of the image.
 
-mod entry;
+mod merge;
+mod normalise;
+mod tar;
 
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
-pub use entry::{Entry, Kind, Source};
+pub use merge::MergeError;
+pub use normalise::Normalise;
 
-/// Everything an image holds, sorted by path, parents before children.
-#[derive(Debug, Clone, Default)]
+/// All paths of an image, sorted by their bytes, parents before children.
+#[derive(Debug, Default)]
 pub struct Tree {
-    /// The entries; the root directory, with an empty path, is the first.
+    /// The entries; the root, whose path is empty, is the first.
     pub entries: Vec<Entry>,
-    /// The directories that [`Source::Layer`] counts.
-    layers: Vec<PathBuf>,
+    roots: Vec<OwnedFd>,
+}
+
+/// One path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Without a slash at either end; empty for the root.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits, set-id bits and the sticky bit.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Seconds since the epoch.
+    pub mtime: i64,
+    /// And nanoseconds.
+    pub mtime_nsec: u32,
+    /// Extended attributes, sorted by name; none of overlayfs's own.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What a path is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File {
+        /// Its length in bytes.
+        size: u64,
+        /// Where its bytes lie.
+        source: Source,
+    },
+    /// A directory.
+    Dir,
+    /// A symbolic link to that text.
+    Symlink(Vec<u8>),
+    /// Another name of the file at that path, which comes earlier.
+    Hardlink(Vec<u8>),
+    /// A character device.
+    Char {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A block device.
+    Block {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+/// Where the bytes of a file lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In that layer, at the same path.
+    Layer {
+        /// Index of the layer, the bottom one being 0.
+        layer: usize,
+    },
+    /// In memory.
+    Bytes(Arc<[u8]>),
 }
 
 impl Tree {
-    /// An empty tree whose files may come from these layers, the bottom first.
-    pub fn over(layers: Vec<PathBuf>) -> Self {
-        Self { entries: Vec::new(), layers }
-    }
-
-    /// The entry at `path`, which has no leading slash.
+    /// The entry at `path`.
     pub fn get(&self, path: &[u8]) -> Option<&Entry> {
-        let found = self.entries.binary_search_by(|e| e.path.as_slice().cmp(path)).ok()?;
-        self.entries.get(found)
+        self.position(path).ok().map(|at| &self.entries[at])
     }
 
-    /// Adds an entry, in place of one with the same path.
+    /// Puts an entry in its place, instead of one that was there.
     pub fn insert(&mut self, entry: Entry) {
-        match self.entries.binary_search_by(|e| e.path.cmp(&entry.path)) {
-            Ok(at) => {
-                if let Some(old) = self.entries.get_mut(at) {
-                    *old = entry;
-                }
-            }
+        match self.position(&entry.path) {
+            Ok(at) => self.entries[at] = entry,
             Err(at) => self.entries.insert(at, entry),
         }
     }
 
-    /// Opens the content of a file of this tree.
+    fn position(&self, path: &[u8]) -> Result<usize, usize> {
+        self.entries.binary_search_by(|entry| entry.path.as_slice().cmp(path))
+    }
+
+    /// Removes every entry that `unwanted` names. Another name of a removed file takes its
+    /// place, so that no hard link loses its bytes.
+    pub fn remove_where(&mut self, unwanted: impl Fn(&Entry) -> bool) {
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.entries).into_iter().partition(unwanted);
+        self.entries = kept;
+        for lost in gone.into_iter().filter(|entry| matches!(entry.kind, Kind::File { .. })) {
+            self.adopt(&lost);
+        }
+    }
+
+    /// Gives the bytes of `lost` to the first other name of it.
+    fn adopt(&mut self, lost: &Entry) {
+        let names = |entry: &Entry| matches!(&entry.kind, Kind::Hardlink(to) if *to == lost.path);
+        let Some(heir) = self.entries.iter().position(names) else { return };
+        let path = self.entries[heir].path.clone();
+        // The layer knows the file by this path as well: hard links are of one layer.
+        self.entries[heir].kind = lost.kind.clone();
+        for entry in &mut self.entries[heir + 1..] {
+            if names(entry) {
+                entry.kind = Kind::Hardlink(path.clone());
+            }
+        }
+    }
+
+    /// Opens the bytes of a regular file or of a hard link to one.
     ///
     /// # Errors
     ///
-    /// The entry is no file, or its layer does not have it.
+    /// When the entry is no file, or its layer changed.
     pub fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read>> {
-        let Kind::File { source, .. } = &entry.kind else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        let layer = match source {
-            Source::Bytes(bytes) => return Ok(Box::new(io::Cursor::new(bytes.clone()))),
-            Source::Layer { layer } => self.layers.get(*layer).ok_or(io::ErrorKind::NotFound)?,
-        };
-        let directory = fs_err::File::open(layer)?;
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-        let path = entry.path.as_slice();
-        let file = rustix::fs::openat2(directory, path, flags, Mode::empty(), resolve)?;
-        Ok(Box::new(std::fs::File::from(file)))
+        match &entry.kind {
+            Kind::File { source: Source::Bytes(bytes), .. } => {
+                Ok(Box::new(io::Cursor::new(Arc::clone(bytes))))
+            }
+            Kind::File { source: Source::Layer { layer }, .. } => {
+                Ok(Box::new(self.open_layer(*layer, &entry.path)?))
+            }
+            Kind::Hardlink(to) => {
+                let target = self.get(to).filter(|to| matches!(to.kind, Kind::File { .. }));
+                self.open(target.ok_or(io::ErrorKind::NotFound)?)
+            }
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn open_layer(&self, layer: usize, path: &[u8]) -> io::Result<File> {
+        let root = self.roots.get(layer).ok_or(io::ErrorKind::NotFound)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let name = std::ffi::OsStr::from_bytes(path);
+        Ok(File::from(openat2(root, name, flags, Mode::empty(), resolve)?))
+    }
+
+    /// What `du -a -c -x` of diskimage-builder would add up to, in KiB: whole blocks of
+    /// 4 KiB, each file once.
+    pub fn du_kib(&self) -> u64 {
+        self.entries.iter().map(Entry::du_kib).sum()
+    }
+}
+
+impl Entry {
+    /// A directory of root's with that mode.
+    pub fn directory(path: impl Into<Vec<u8>>, mode: u32, mtime: i64) -> Self {
+        Self::new(path, Kind::Dir, mode, mtime)
+    }
+
+    /// An entry of root's.
+    pub fn new(path: impl Into<Vec<u8>>, kind: Kind, mode: u32, mtime: i64) -> Self {
+        let path = path.into();
+        Self { path, kind, mode, uid: 0, gid: 0, mtime, mtime_nsec: 0, xattrs: Vec::new() }
+    }
+
+    /// Whether the entry is `directory` or lies below it.
+    pub fn is_below(&self, directory: &[u8]) -> bool {
+        directory.is_empty()
+            || self
+                .path
+                .strip_prefix(directory)
+                .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    }
+
+    fn du_kib(&self) -> u64 {
+        match &self.kind {
+            Kind::File { size, .. } => size.div_ceil(4096) * 4,
+            Kind::Dir => 4,
+            Kind::Symlink(to) if to.len() >= 60 => 4,
+            _ => 0,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    fn file(path: &str, source: Source) -> Entry {
-        let kind = Kind::File { size: 2, source };
-        let path = path.as_bytes().to_vec();
-        let xattrs = Vec::new();
-        Entry { path, kind, mode: 0o644, uid: 0, gid: 0, mtime: 0, mtime_nsec: 0, xattrs }
-    }
-
-    fn content(tree: &Tree, path: &str) -> io::Result<String> {
-        let entry = tree.get(path.as_bytes()).ok_or(io::ErrorKind::NotFound)?;
-        io::read_to_string(tree.open(entry)?)
-    }
-
-    #[test]
-    fn files_are_read_from_bytes_and_layers_but_not_through_links() {
-        let dir = tempfile::tempdir().unwrap();
-        fs_err::write(dir.path().join("b"), "bb").unwrap();
-        fs_err::os::unix::fs::symlink("b", dir.path().join("c")).unwrap();
-        let mut tree = Tree::over(vec![dir.path().to_owned()]);
-        for path in ["c", "b"] {
-            tree.insert(file(path, Source::Layer { layer: 0 }));
-        }
-        tree.insert(file("a", Source::Layer { layer: 7 }));
-        assert!(content(&tree, "a").is_err());
-        tree.insert(file("a", Source::Bytes(Arc::from(*b"aa"))));
-        assert_eq!(content(&tree, "a").unwrap(), "aa");
-        assert_eq!(content(&tree, "b").unwrap(), "bb");
-        assert!(content(&tree, "c").is_err());
-        assert_eq!(tree.entries.len(), 3);
-    }
-}
+mod tests;

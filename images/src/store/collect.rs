@@ -1,0 +1,98 @@
+//! Usage and collection.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::snapshot::SnapshotId;
+use super::{Store, StoreError};
+
+/// What one snapshot is, for a listing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Usage {
+    /// Its name.
+    pub id: SnapshotId,
+    /// What made it.
+    pub name: String,
+    /// How many step records need it.
+    pub records: usize,
+}
+
+impl Store {
+    /// Lists the snapshots, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn usage(&self) -> Result<Vec<Usage>, StoreError> {
+        let records = self.records()?;
+        let mut all = self.snapshots()?;
+        all.sort_by(|a, b| a.1.cmp(&b.1));
+        Ok(all
+            .into_iter()
+            .map(|(id, meta)| {
+                let records =
+                    records.iter().filter(|record| record.snapshots.contains(&id)).count();
+                Usage { id, name: meta.name, records }
+            })
+            .collect())
+    }
+
+    /// Forgets step records older than `age` and lists what nothing needs any more: the
+    /// caller removes it by a namespace job.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Busy`] while builds run.
+    pub fn collect(&self, age: Duration) -> Result<Vec<PathBuf>, StoreError> {
+        if self.lock.try_lock().is_err() {
+            self.lock.lock_shared()?;
+            return Err(StoreError::Busy { path: self.root().to_path_buf() });
+        }
+        let oldest = super::steps::now().saturating_sub(age.as_secs());
+        let mut needed = BTreeSet::new();
+        for record in self.records()? {
+            if record.created < oldest {
+                fs_err::remove_file(&record.path)?;
+            } else {
+                needed.extend(record.snapshots);
+            }
+        }
+        let mut garbage = self.sweep()?;
+        for entry in fs_err::read_dir(self.root().join("snapshots"))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !needed.iter().any(|id| id.to_string() == name) {
+                garbage.push(entry.path());
+            }
+        }
+        Ok(garbage)
+    }
+
+    fn records(&self) -> Result<Vec<Found>, StoreError> {
+        #[derive(serde::Deserialize)]
+        struct Record {
+            #[serde(default)]
+            created: u64,
+            #[serde(default)]
+            snapshots: Vec<SnapshotId>,
+        }
+        let mut found = Vec::new();
+        for entry in fs_err::read_dir(self.root().join("steps"))? {
+            let path = entry?.path();
+            let Ok(text) = fs_err::read(&path) else { continue };
+            let record = serde_json::from_slice(&text)
+                .unwrap_or(Record { created: 0, snapshots: Vec::new() });
+            found.push(Found { path, created: record.created, snapshots: record.snapshots });
+        }
+        Ok(found)
+    }
+}
+
+struct Found {
+    path: PathBuf,
+    created: u64,
+    snapshots: Vec<SnapshotId>,
+}

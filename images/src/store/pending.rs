@@ -1,0 +1,94 @@
+//! Work in progress: a directory that becomes a snapshot or is removed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::{Store, StoreError};
+
+/// A directory below `tmp/` that this process fills.
+///
+/// Dropping it leaves the directory for [`Store::sweep`]: its content may belong to other
+/// ids, and only a namespace job can remove it.
+#[derive(Debug)]
+pub struct Pending {
+    path: PathBuf,
+    /// Held as long as somebody works here; a directory without is somebody's remains.
+    _lock: File,
+}
+
+impl Pending {
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What becomes the snapshot's tree; made by whoever fills it.
+    pub fn upper(&self) -> PathBuf {
+        self.path.join("fs")
+    }
+
+    /// Scratch space of an overlay mount.
+    pub fn work(&self) -> PathBuf {
+        self.path.join("work")
+    }
+}
+
+impl Store {
+    /// Makes a directory to work in.
+    ///
+    /// # Errors
+    ///
+    /// When the file system refuses.
+    pub fn pending(&self) -> Result<Pending, StoreError> {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::Builder::new().prefix("p-").tempdir_in(self.root.join("tmp"))?;
+        let path = directory.keep();
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755))?;
+        let lock = fs_err::File::create(path.join("lock"))?.into_parts().0;
+        lock.lock()?;
+        Ok(Pending { path, _lock: lock })
+    }
+
+    /// Lists what dead processes left below `tmp/` and `run/`; remove it by a namespace job.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be read.
+    pub fn sweep(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut dead = Vec::new();
+        for entry in fs_err::read_dir(self.root.join("tmp"))? {
+            let path = entry?.path();
+            let lock = match fs_err::File::open(path.join("lock")) {
+                Ok(lock) => lock.into_parts().0,
+                // Just made, its lock still to come: leave it unless it is old.
+                Err(_) if is_young(&path) => continue,
+                Err(_) => {
+                    dead.push(path);
+                    continue;
+                }
+            };
+            if lock.try_lock().is_ok() {
+                dead.push(path);
+            }
+        }
+        for entry in fs_err::read_dir(self.root.join("run"))? {
+            let path = entry?.path();
+            if self.alone() {
+                dead.push(path);
+            }
+        }
+        Ok(dead)
+    }
+
+    /// Whether no other process uses the store: tries for the exclusive lock and falls back.
+    fn alone(&self) -> bool {
+        let exclusive = self.lock.try_lock().is_ok();
+        // flock(2) converts in place; taking the shared lock again cannot block on ourselves.
+        self.lock.lock_shared().is_ok() && exclusive
+    }
+}
+
+fn is_young(path: &Path) -> bool {
+    let modified = fs_err::metadata(path).and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() < 60))
+}

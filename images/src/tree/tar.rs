@@ -1,0 +1,133 @@
+//! Deterministic tar archives (POSIX pax).
+
+use std::io::{self, Write};
+
+use tar::{Builder, EntryType, Header};
+
+use super::{Entry, Kind, Tree};
+
+/// The longest name and link target that a ustar header holds.
+const NAME: usize = 100;
+
+impl Tree {
+    /// Writes the tree as a tar archive: sorted, numeric owners, extended attributes as
+    /// `SCHILY.xattr` records. Equal trees give equal bytes. Sockets are left out, as
+    /// every tar does.
+    ///
+    /// # Errors
+    ///
+    /// When the writer fails or a file cannot be read.
+    pub fn write_tar(&self, writer: impl Write) -> io::Result<()> {
+        let mut builder = Builder::new(writer);
+        for entry in self.entries.iter().filter(|entry| entry.kind != Kind::Socket) {
+            self.append(&mut builder, entry)?;
+        }
+        builder.into_inner()?.flush()
+    }
+
+    fn append(&self, builder: &mut Builder<impl Write>, entry: &Entry) -> io::Result<()> {
+        let mut name = b"./".to_vec();
+        name.extend_from_slice(&entry.path);
+        if entry.kind == Kind::Dir && !entry.path.is_empty() {
+            name.push(b'/');
+        }
+        let mut records: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut header = Header::new_ustar();
+        header.set_mode(entry.mode);
+        header.set_uid(entry.uid.into());
+        header.set_gid(entry.gid.into());
+        match u64::try_from(entry.mtime) {
+            Ok(seconds) => header.set_mtime(seconds),
+            Err(_) => records.push(("mtime".into(), entry.mtime.to_string().into_bytes())),
+        }
+        if entry.mtime_nsec != 0 {
+            let time = format!("{}.{:09}", entry.mtime, entry.mtime_nsec);
+            records.push(("mtime".into(), time.into_bytes()));
+        }
+        put(&mut header.as_old_mut().name, &name, "path", &mut records);
+        let size = self.fill(&mut header, entry, &mut records)?;
+        header.set_size(size);
+        for (xattr, value) in &entry.xattrs {
+            let key = format!("SCHILY.xattr.{}", String::from_utf8_lossy(xattr));
+            records.push((key, value.clone()));
+        }
+        header.set_cksum();
+        if !records.is_empty() {
+            let pairs = records.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
+            builder.append_pax_extensions(pairs)?;
+        }
+        if size == 0 {
+            return builder.append(&header, io::empty());
+        }
+        let mut exact = Exact { inner: self.open(entry)?, left: size };
+        builder.append(&header, &mut exact)
+    }
+
+    /// Sets type, link and device numbers; returns how many bytes follow.
+    fn fill(
+        &self,
+        header: &mut Header,
+        entry: &Entry,
+        records: &mut Vec<(String, Vec<u8>)>,
+    ) -> io::Result<u64> {
+        let mut link = |header: &mut Header, kind: EntryType, to: &[u8]| {
+            header.set_entry_type(kind);
+            put(&mut header.as_old_mut().linkname, to, "linkpath", records);
+        };
+        match &entry.kind {
+            Kind::File { size, .. } => {
+                header.set_entry_type(EntryType::Regular);
+                return Ok(*size);
+            }
+            Kind::Dir => header.set_entry_type(EntryType::Directory),
+            Kind::Symlink(to) => link(header, EntryType::Symlink, to),
+            Kind::Hardlink(to) => {
+                let mut target = b"./".to_vec();
+                target.extend_from_slice(to);
+                link(header, EntryType::Link, &target);
+            }
+            Kind::Char { major, minor } => {
+                header.set_entry_type(EntryType::Char);
+                header.set_device_major(*major)?;
+                header.set_device_minor(*minor)?;
+            }
+            Kind::Block { major, minor } => {
+                header.set_entry_type(EntryType::Block);
+                header.set_device_major(*major)?;
+                header.set_device_minor(*minor)?;
+            }
+            Kind::Fifo | Kind::Socket => header.set_entry_type(EntryType::Fifo),
+        }
+        Ok(0)
+    }
+}
+
+/// Puts a name into its header field, and into a pax record when it is too long.
+fn put(field: &mut [u8; NAME], value: &[u8], key: &str, records: &mut Vec<(String, Vec<u8>)>) {
+    let fits = value.len().min(NAME);
+    field[..fits].copy_from_slice(&value[..fits]);
+    if value.len() > NAME {
+        records.push((key.to_owned(), value.to_vec()));
+    }
+}
+
+/// Passes exactly `left` bytes on: a file that shrank meanwhile is an error, not a gap.
+struct Exact<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: io::Read> io::Read for Exact<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = self.inner.read(&mut buffer[..most])?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
