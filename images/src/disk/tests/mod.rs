@@ -1,5 +1,7 @@
 //! Whole disks, as the tools of the host read them.
 
+mod boot;
+
 use std::path::{Path, PathBuf};
 
 use super::layout::{
