@@ -91,6 +91,8 @@ pub mod type_guid {
     pub const SWAP: Uuid = uuid!("0657FD6D-A4AB-43C4-84E5-0933C84B4F4F");
     /// Linux LVM, `8E00`.
     pub const LVM: Uuid = uuid!("E6D6D379-F507-44C2-A23C-238F2A3DF928");
+    /// Linux RAID, `FD00`.
+    pub const RAID: Uuid = uuid!("A19D880F-05FC-4D3B-A006-743F0F84911E");
     /// Microsoft basic data, `0700`.
     pub const BASIC_DATA: Uuid = uuid!("EBD0A0A2-B9E5-4433-87C0-68B6B72699C7");
     /// Linux root, x86-64, `8304`.
@@ -113,6 +115,7 @@ pub mod type_guid {
             "EF02" => Some(BIOS_BOOT),
             "8200" => Some(SWAP),
             "8E00" => Some(LVM),
+            "FD00" => Some(RAID),
             "0700" => Some(BASIC_DATA),
             "8302" => Some(HOME),
             "8303" => Some(ROOT_X86),

@@ -13,6 +13,9 @@ use super::CLUSTER;
 const WINDOW_BITS: u8 = 12;
 /// A compressed cluster must be at least a sector smaller than a plain one.
 const WORTH_IT: usize = CLUSTER - 512;
+/// Room for the worst that deflate makes of a cluster. zlib-rs 0.6 panics at level 1 when
+/// the output runs full, so it never does.
+const DEFLATE_ROOM: usize = CLUSTER + CLUSTER / 4;
 
 /// How the clusters of a qcow2 are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,13 +86,61 @@ impl Codec {
 /// The deflated cluster, or nothing when it does not get smaller.
 fn pack_zlib(deflate: &mut Compress, cluster: &[u8]) -> io::Result<Option<Vec<u8>>> {
     deflate.reset();
-    let mut out = vec![0; WORTH_IT];
+    let mut out = vec![0; DEFLATE_ROOM];
     let status = deflate
         .compress(cluster, &mut out, FlushCompress::Finish)
         .map_err(|e| SinkError::Compressor { reason: e.to_string() })?;
-    if status != Status::StreamEnd {
+    let len = super::super::len_of(deflate.total_out());
+    if status != Status::StreamEnd || len > WORTH_IT {
         return Ok(None);
     }
-    out.truncate(super::super::len_of(deflate.total_out()));
+    out.truncate(len);
+    out.shrink_to_fit();
     Ok(Some(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::super::test_support::noise;
+    use super::*;
+
+    /// What comes back, inflated with the window that QEMU uses.
+    fn unpacked(packed: Packed) -> Option<Vec<u8>> {
+        let Packed::Compressed(bytes) = packed else { return None };
+        let mut out = vec![0; CLUSTER];
+        let mut inflate = flate2::Decompress::new_with_window_bits(false, WINDOW_BITS);
+        let finish = flate2::FlushDecompress::Finish;
+        inflate.decompress(&bytes, &mut out, finish).unwrap();
+        Some(out)
+    }
+
+    #[test]
+    fn deflate_survives_every_level_and_content() {
+        let random = noise(CLUSTER);
+        let text: Vec<u8> = b"words and words ".iter().copied().cycle().take(CLUSTER).collect();
+        for level in 0..=12 {
+            let mut codec = Codec::new(Compression::Zlib { level }).unwrap();
+            for split in [0, 1, 1000, 30_000, 65_000, CLUSTER] {
+                let mixed = [&random[..split], &text[split..]].concat();
+                let packed = codec.pack(mixed.clone().into_boxed_slice()).unwrap();
+                match unpacked(packed) {
+                    Some(out) => assert!(out == mixed, "level {level}, {split}"),
+                    None => assert!(split >= 60_000, "level {level}, {split}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zstd_takes_its_levels() {
+        for level in [1, 3, 19] {
+            let mut codec = Codec::new(Compression::Zstd { level }).unwrap();
+            let plain = codec.pack(noise(CLUSTER).into_boxed_slice()).unwrap();
+            assert!(matches!(plain, Packed::Plain(_)));
+            let small = codec.pack(vec![1; CLUSTER].into_boxed_slice()).unwrap();
+            assert!(matches!(small, Packed::Compressed(bytes) if bytes.len() < 100));
+            let zero = codec.pack(vec![0; CLUSTER].into_boxed_slice()).unwrap();
+            assert!(matches!(zero, Packed::Zero));
+        }
+    }
 }
