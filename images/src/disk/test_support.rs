@@ -20,6 +20,18 @@ pub(crate) fn have(tool: &str) -> bool {
     found
 }
 
+/// Whether a test may mount: root, loop devices, a mount name space of its own.
+pub(crate) fn can_mount() -> bool {
+    let can = rustix::process::geteuid().is_root()
+        && Path::new("/dev/loop-control").exists()
+        && have("unshare")
+        && have("mount");
+    if !can {
+        println!("skipped: mounting needs root and loop devices");
+    }
+    can
+}
+
 /// Runs a tool and returns what it printed, or fails the test with it.
 pub(crate) fn run(tool: &str, args: &[&str]) -> String {
     let path = format!("{}:/sbin:/usr/sbin", std::env::var("PATH").unwrap_or_default());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::layout::{DiskLayout, Extent, FsKind, MIB, On, derived_uuid};
 use super::super::sink::RawSink;
-use super::super::test_support::{create, dir, entry, file, have, noise, run, tree};
+use super::super::test_support::{can_mount, create, dir, entry, file, have, noise, run, tree};
 use super::super::view;
 use super::*;
 use crate::tree::{Entry, Kind, Tree};
@@ -144,8 +144,7 @@ fn e2fsck_and_debugfs_agree() {
 
 #[test]
 fn the_kernel_sees_the_tree() {
-    if !rustix::process::geteuid().is_root() || !have("unshare") || !have("mount") {
-        println!("skipped: mounting needs root");
+    if !can_mount() {
         return;
     }
     let scratch = tempfile::tempdir().unwrap();
@@ -201,7 +200,7 @@ fn it_can_be_written_to_and_grown() {
     let path = scratch.path().join("root.ext4");
     image(&rich(), 300 * MIB, Ext4Options::default(), &path).unwrap();
     let text = path.to_str().unwrap();
-    if rustix::process::geteuid().is_root() && have("unshare") {
+    if can_mount() {
         let target = scratch.path().join("mnt");
         fs_err::create_dir(&target).unwrap();
         let script = "mount -o loop \"$0\" \"$1\" && cd \"$1\" && rm bin/su many/file-00* && \
