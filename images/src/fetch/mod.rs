@@ -1,1 +1,259 @@
-//! Verified downloads over HTTP.
+//! Verified downloads: HTTP, HTTPS and directories (`file:`).
+
+mod retry;
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::blocking::Client as Http;
+
+use crate::digest::{Digest, Digesting};
+
+/// Why a download failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The client cannot be made.
+    #[error("the HTTP client")]
+    Client(#[source] reqwest::Error),
+    /// No answer came, or it broke off, after all tries.
+    #[error("{url} cannot be fetched")]
+    Transport {
+        /// The address.
+        url: String,
+        /// The last try's error.
+        source: reqwest::Error,
+    },
+    /// The server refused.
+    #[error("{url}: the server answers {status}")]
+    Status {
+        /// The address.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Other bytes came than were promised.
+    #[error("{url}: {what} is {actual}, not {expected}")]
+    Mismatch {
+        /// The address.
+        url: String,
+        /// Size or digest.
+        what: &'static str,
+        /// What was promised.
+        expected: String,
+        /// What came.
+        actual: String,
+    },
+    /// More bytes came than are allowed.
+    #[error("{url} is larger than {limit} bytes")]
+    TooLarge {
+        /// The address.
+        url: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// The file cannot be read or written.
+    #[error("{url}")]
+    Io {
+        /// The address.
+        url: String,
+        /// Names the path.
+        source: io::Error,
+    },
+}
+
+/// What the bytes must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expect {
+    /// Their digest.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+}
+
+/// Proxies by scheme, as values: the library reads no environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For `http:` addresses.
+    pub http: Option<String>,
+    /// For `https:` addresses.
+    pub https: Option<String>,
+    /// Hosts that are asked directly, separated by commas.
+    pub none: Option<String>,
+}
+
+/// Fetches; cheap to share between threads.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: Http,
+}
+
+impl Client {
+    /// Makes a client.
+    ///
+    /// # Errors
+    ///
+    /// When a proxy's address is malformed or TLS cannot be set up.
+    pub fn new(proxies: &Proxies) -> Result<Self, FetchError> {
+        let mut builder = Http::builder()
+            .user_agent(concat!("goldsmith/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(20))
+            .read_timeout_workaround()
+            .no_proxy();
+        let exceptions = proxies.none.as_deref().and_then(reqwest::NoProxy::from_string);
+        for (address, https) in [(&proxies.http, false), (&proxies.https, true)] {
+            if let Some(address) = address {
+                let proxy = if https {
+                    reqwest::Proxy::https(address)
+                } else {
+                    reqwest::Proxy::http(address)
+                };
+                let proxy = proxy.map_err(FetchError::Client)?.no_proxy(exceptions.clone());
+                builder = builder.proxy(proxy);
+            }
+        }
+        Ok(Self { http: builder.build().map_err(FetchError::Client)? })
+    }
+
+    /// Fetches a small file into memory.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be had or exceeds `limit` bytes.
+    pub fn bytes(&self, url: &str, limit: u64) -> Result<Vec<u8>, FetchError> {
+        retry::retry(|| {
+            let mut body = Vec::new();
+            self.open(url)?
+                .take(limit + 1)
+                .read_to_end(&mut body)
+                .map_err(|source| FetchError::Io { url: url.to_owned(), source })?;
+            if body.len() as u64 > limit {
+                return Err(FetchError::TooLarge { url: url.to_owned(), limit });
+            }
+            Ok(body)
+        })
+    }
+
+    /// Fetches `url` to `destination`, where it appears only when size and digest are as
+    /// expected. A file that is there already and has them is kept.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be had or is not what was expected.
+    pub fn file(&self, url: &str, expect: &Expect, destination: &Path) -> Result<(), FetchError> {
+        if is_there(expect, destination) {
+            return Ok(());
+        }
+        retry::retry(|| self.file_once(url, expect, destination))
+    }
+
+    fn file_once(&self, url: &str, expect: &Expect, to: &Path) -> Result<(), FetchError> {
+        let io_error = |source| FetchError::Io { url: url.to_owned(), source };
+        let directory = to.parent().unwrap_or(Path::new("."));
+        let aside = tempfile::NamedTempFile::new_in(directory).map_err(io_error)?;
+        let mut writer = Digesting::new(io::BufWriter::new(aside));
+        let mut body = self.open(url)?.take(expect.size + 1);
+        io::copy(&mut body, &mut writer).map_err(io_error)?;
+        let size = writer.passed();
+        let (mut aside, digest) = writer.finish();
+        aside.flush().map_err(io_error)?;
+        let mismatch = |what, expected: String, actual: String| FetchError::Mismatch {
+            url: url.to_owned(),
+            what,
+            expected,
+            actual,
+        };
+        if size != expect.size {
+            return Err(mismatch("the size", expect.size.to_string(), size.to_string()));
+        }
+        if digest != expect.digest {
+            return Err(mismatch("the digest", expect.digest.to_string(), digest.to_string()));
+        }
+        let aside = aside.into_inner().map_err(|error| io_error(error.into_error()))?;
+        aside.persist(to).map_err(|error| io_error(error.error))?;
+        Ok(())
+    }
+
+    fn open(&self, url: &str) -> Result<Box<dyn Read>, FetchError> {
+        if let Some(path) = local(url) {
+            return match fs_err::File::open(&path) {
+                Ok(file) => Ok(Box::new(file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    Err(FetchError::Status { url: url.to_owned(), status: 404 })
+                }
+                Err(source) => Err(FetchError::Io { url: url.to_owned(), source }),
+            };
+        }
+        let answer = self
+            .http
+            .get(url)
+            .send()
+            .map_err(|source| FetchError::Transport { url: url.to_owned(), source })?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(Box::new(answer));
+        }
+        Err(FetchError::Status { url: url.to_owned(), status: status.as_u16() })
+    }
+}
+
+/// No total time limit, which a slow mirror would run into.
+trait ReadTimeout {
+    fn read_timeout_workaround(self) -> Self;
+}
+
+impl ReadTimeout for reqwest::blocking::ClientBuilder {
+    /// The blocking client has one timeout, from request to end of body; ten minutes let
+    /// any package through.
+    fn read_timeout_workaround(self) -> Self {
+        self.timeout(Duration::from_secs(600))
+    }
+}
+
+/// The path of a `file:` address.
+fn local(url: &str) -> Option<std::path::PathBuf> {
+    let rest = url.strip_prefix("file:")?;
+    Some(rest.strip_prefix("//").unwrap_or(rest).into())
+}
+
+fn is_there(expect: &Expect, path: &Path) -> bool {
+    let Ok(file) = fs_err::File::open(path) else { return false };
+    if !file.metadata().is_ok_and(|metadata| metadata.len() == expect.size) {
+        return false;
+    }
+    let mut reader = Digesting::new(file);
+    io::copy(&mut reader, &mut io::sink()).is_ok() && reader.finish().1 == expect.digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_expected_bytes_appear() {
+        let directory = tempfile::tempdir().unwrap();
+        let source = directory.path().join("source");
+        fs_err::write(&source, "bytes").unwrap();
+        let url = format!("file://{}", source.display());
+        let to = directory.path().join("to");
+        let client = Client::new(&Proxies::default()).unwrap();
+        let good = Expect { digest: Digest::of("bytes"), size: 5 };
+        for (bad, what) in [
+            (Expect { digest: Digest::of("other"), size: 5 }, "the digest"),
+            (Expect { size: 4, ..good }, "the size"),
+            (Expect { size: 6, ..good }, "the size"),
+        ] {
+            match client.file(&url, &bad, &to) {
+                Err(FetchError::Mismatch { what: found, .. }) => assert_eq!(found, what),
+                other => panic!("{other:?}"),
+            }
+            assert!(!to.exists());
+        }
+        client.file(&url, &good, &to).unwrap();
+        fs_err::remove_file(&source).unwrap();
+        client.file(&url, &good, &to).unwrap();
+        assert!(matches!(client.bytes(&url, 9), Err(FetchError::Status { status: 404, .. })));
+        assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

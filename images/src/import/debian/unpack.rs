@@ -1,0 +1,137 @@
+//! Lays packages into a root directory and writes dpkg's database, as `dpkg --unpack`
+//! would have left both.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use super::ar;
+use super::database::{self, Unpacked};
+use crate::layer::{Attributes, ExtractError, Limits, RootWriter, WriteError, extract};
+
+/// Why packages cannot be unpacked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnpackError {
+    /// A package is malformed.
+    #[error("package {path}")]
+    Package {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its content cannot be laid down.
+    #[error("package {path}")]
+    Content {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: ExtractError,
+    },
+    /// A file of the database cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// Directories of /usr that the merged layout shows at the top as well.
+const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
+
+/// Unpacks `packages` (files) into the empty directory `root` and records them as unpacked
+/// in dpkg's database. Runs inside a user namespace as its root.
+///
+/// The layout is merged-/usr: `/bin`, `/lib` and `/sbin`, and what else the packages use,
+/// are links into `/usr`, as every suite since Debian 12 requires.
+///
+/// # Errors
+///
+/// When a package is malformed or cannot be laid down; the root is then incomplete.
+pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), UnpackError> {
+    let mut writer = RootWriter::open(root)?;
+    let plain = Attributes { mode: 0o755, ..Attributes::default() };
+    writer.directory(b"", &plain)?;
+    let wide = matches!(arch, "amd64" | "ppc64el" | "s390x" | "loong64");
+    for name in MERGED
+        .into_iter()
+        .filter(|name| matches!(*name, "bin" | "lib" | "sbin") || (wide && *name == "lib64"))
+    {
+        let target = format!("usr/{name}");
+        writer.directory(target.as_bytes(), &plain)?;
+        let link = Attributes { mode: 0o777, ..Attributes::default() };
+        writer.symlink(name.as_bytes(), target.as_bytes(), &link)?;
+    }
+    writer.finish()?;
+    let mut unpacked = packages
+        .par_iter()
+        .map(|package| unpack_one(package, root))
+        .collect::<Result<Vec<_>, _>>()?;
+    unpacked.sort_by(|a, b| a.name().cmp(b.name()));
+    database::write(root, &unpacked)?;
+    Ok(())
+}
+
+fn unpack_one(package: &Path, root: &Path) -> Result<Unpacked, UnpackError> {
+    let malformed = |source| UnpackError::Package { path: package.to_path_buf(), source };
+    let file = fs_err::File::open(package).map_err(malformed)?;
+    let mut control = BTreeMap::new();
+    let mut paths = Vec::new();
+    let mut failed = None;
+    ar::members(io::BufReader::with_capacity(1 << 16, file), |name, content| {
+        if name.starts_with("control.tar") {
+            control = read_control(&mut ar::decompress(name, content)?)?;
+        } else if name.starts_with("data.tar") {
+            let mut stream = ar::decompress(name, content)?;
+            let limits = Limits { whiteouts: false, ..Limits::default() };
+            match lay_down(&mut stream, root, &limits) {
+                Ok(list) => paths = list,
+                Err(error) => failed = Some(error),
+            }
+            io::copy(&mut stream, &mut io::sink())?;
+        }
+        Ok(())
+    })
+    .map_err(malformed)?;
+    if let Some(source) = failed {
+        return Err(UnpackError::Content { path: package.to_path_buf(), source });
+    }
+    Unpacked::new(control, paths).ok_or_else(|| {
+        malformed(io::Error::new(io::ErrorKind::InvalidData, "no control file with a name"))
+    })
+}
+
+fn lay_down(stream: impl Read, root: &Path, limits: &Limits) -> Result<Vec<Vec<u8>>, ExtractError> {
+    let mut writer = RootWriter::open(root)?;
+    let done = extract(stream, &mut writer, limits)?;
+    writer.finish()?;
+    Ok(done.paths)
+}
+
+/// The control files by name; none of them is large.
+fn read_control(stream: &mut dyn Read) -> io::Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    let mut archive = tar::Archive::new(stream.take(64 << 20));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = name.trim_start_matches("./").to_owned();
+        if name.is_empty() || name.contains('/') || !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        files.insert(name, content);
+    }
+    Ok(files)
+}
+
+/// The shell script that makes an unpacked root a configured one; it runs inside, with
+/// /proc, /dev and no network.
+///
+/// Maintainer scripts called `preinst` ran before unpacking under dpkg; here they run
+/// before anything is configured, which for a fresh root is the same. Then dpkg configures
+/// in the order that dependencies ask for.
+pub fn configure_script() -> &'static str {
+    include_str!("configure.sh")
+}
