@@ -1,12 +1,12 @@
 //! Elements, phases, plans and the command line of goldsmith.
 
+pub mod base;
 pub mod block_device;
 pub mod cli;
 pub mod compat;
 pub mod element;
 pub mod error;
 pub mod hook;
-pub mod host_phase;
 pub mod materialise;
 pub mod phase;
 pub mod report;

@@ -1,1 +1,241 @@
 //! What the user wants, as a value.
+//!
+//! Built once from the command line and the environment; nothing downstream reads either.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// An output format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageType {
+    /// A sparse disk image.
+    Raw,
+    /// QEMU's format, version 3.
+    Qcow2,
+    /// The root file system as a tar archive.
+    Tar,
+    /// The same, compressed by gzip.
+    Tgz,
+}
+
+impl ImageType {
+    /// The ending of its file's name, also its name for `-t`.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+            Self::Tar => "tar",
+            Self::Tgz => "tgz",
+        }
+    }
+
+    /// The format of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Raw, Self::Qcow2, Self::Tar, Self::Tgz].into_iter().find(|t| t.ending() == name)
+    }
+
+    /// Whether it is a disk rather than an archive of files.
+    pub fn is_disk(self) -> bool {
+        matches!(self, Self::Raw | Self::Qcow2)
+    }
+}
+
+/// How qcow2 clusters are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// Not at all (`-u`).
+    None,
+    /// As diskimage-builder does: every QEMU reads it.
+    Zlib,
+    /// Smaller and ten times faster; needs QEMU 5.1.
+    Zstd,
+}
+
+/// A checksum file to write beside an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Checksum {
+    /// `NAME.md5`.
+    Md5,
+    /// `NAME.sha256`.
+    Sha256,
+}
+
+/// Everything that a build depends on.
+#[derive(Debug, Clone, Serialize)]
+pub struct Request {
+    /// The elements that the user named.
+    pub elements: Vec<String>,
+    /// dpkg's name of the architecture.
+    pub arch: String,
+    /// The output's path without its ending.
+    pub output: PathBuf,
+    /// The formats, in the user's order.
+    pub types: Vec<ImageType>,
+    /// Packages to install beside those of elements (`-p`).
+    pub packages: Vec<String>,
+    /// Do not add the element `base`.
+    pub skip_base: bool,
+    /// Hooks are told to do without the network (`DIB_OFFLINE`).
+    pub offline: bool,
+    /// Sandboxes get no network at all.
+    pub isolated: bool,
+    /// Checksum files.
+    pub checksums: Vec<Checksum>,
+    /// How qcow2 clusters are compressed.
+    pub codec: Codec,
+    /// The whole image's size in KiB, or by the tree's.
+    pub image_size_kib: Option<u64>,
+    /// MiB to add to the tree's size instead of two thirds of it.
+    pub image_extra_mib: Option<u64>,
+    /// The journal of the root file system, in MiB.
+    pub journal_mib: u32,
+    /// Label of the root file system, unless the layout names one.
+    pub root_label: Option<String>,
+    /// Type of the root file system, unless the layout names one.
+    pub fs_type: String,
+    /// `DIB_DEFAULT_INSTALLTYPE`.
+    pub install_type: String,
+    /// `DIB_DEBUG_TRACE`.
+    pub trace: u32,
+    /// The Debian mirror that the user names.
+    pub mirror: Option<String>,
+    /// Ignore cached steps.
+    pub refresh: bool,
+    /// The user's element directories, before the shipped ones.
+    pub elements_path: Vec<PathBuf>,
+    /// Leave the shipped elements out.
+    pub no_builtin_elements: bool,
+    /// `DIB_IMAGE_CACHE`; below the store when absent.
+    pub image_cache: Option<PathBuf>,
+    /// The caller's environment, of which hooks see what `hook::environment` lets through.
+    #[serde(skip)]
+    pub env: BTreeMap<String, String>,
+    /// Variables that hooks see because the user names them.
+    pub pass: Vec<String>,
+    /// The command line without its program, for `DIB_ARGS`.
+    pub arguments: String,
+    /// The directory that the command was given in.
+    #[serde(skip)]
+    pub cwd: PathBuf,
+    /// A native verb: an output that is up to date is left alone.
+    pub native: bool,
+    /// Keep an existing output by renaming it (`OVERWRITE_OLD_IMAGE` unset).
+    pub keep_old: bool,
+}
+
+impl Request {
+    /// A request for the caller's environment with everything else at its default.
+    pub fn new(env: BTreeMap<String, String>, cwd: PathBuf) -> Self {
+        let get = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
+        let number = |name: &str| get(name).and_then(|value| value.parse().ok());
+        let elements_path = get("ELEMENTS_PATH").unwrap_or_default();
+        Self {
+            elements: Vec::new(),
+            arch: get("ARCH").unwrap_or_else(|| native_arch().to_owned()),
+            output: PathBuf::from(get("IMAGE_NAME").unwrap_or_else(|| "image".to_owned())),
+            types: vec![ImageType::Qcow2],
+            packages: Vec::new(),
+            skip_base: false,
+            offline: get("DIB_OFFLINE").is_some(),
+            isolated: false,
+            checksums: checksums(get("DIB_CHECKSUM").as_deref()),
+            codec: Codec::Zstd,
+            image_size_kib: get("DIB_IMAGE_SIZE").as_deref().and_then(gib),
+            image_extra_mib: number("DIB_IMAGE_EXTRA_SIZE"),
+            journal_mib: get("DIB_JOURNAL_SIZE").and_then(|v| v.parse().ok()).unwrap_or(64),
+            root_label: get("ROOT_LABEL"),
+            fs_type: get("FS_TYPE").unwrap_or_else(|| "ext4".to_owned()),
+            install_type: get("DIB_DEFAULT_INSTALLTYPE").unwrap_or_else(|| "source".to_owned()),
+            trace: get("DIB_DEBUG_TRACE").and_then(|v| v.parse().ok()).unwrap_or(0),
+            mirror: None,
+            refresh: false,
+            elements_path: elements_path
+                .split(':')
+                .filter(|entry| !entry.is_empty())
+                .map(|entry| cwd.join(entry))
+                .collect(),
+            no_builtin_elements: get("GOLDSMITH_NO_BUILTIN_ELEMENTS").is_some_and(|v| v != "0"),
+            image_cache: get("DIB_IMAGE_CACHE").map(|path| cwd.join(path)),
+            keep_old: get("OVERWRITE_OLD_IMAGE").is_none_or(|value| value == "0"),
+            pass: Vec::new(),
+            arguments: String::new(),
+            native: false,
+            env,
+            cwd,
+        }
+    }
+
+    /// Takes `-o` and `-t` in: with one type, its ending is no part of the name.
+    pub fn set_output(&mut self, name: &str) {
+        let ending = match self.types.as_slice() {
+            [only] => format!(".{}", only.ending()),
+            _ => String::new(),
+        };
+        let name = match name.strip_suffix(&ending) {
+            Some(stem) if !ending.is_empty() && !stem.is_empty() => stem,
+            _ => name,
+        };
+        self.output = PathBuf::from(name);
+    }
+}
+
+/// Reads `1`, `md5`, `sha256` or a list of names.
+pub fn checksums(text: Option<&str>) -> Vec<Checksum> {
+    let mut list = Vec::new();
+    for word in text.unwrap_or("0").split(',') {
+        match word.trim() {
+            "1" | "true" => list.extend([Checksum::Md5, Checksum::Sha256]),
+            "md5" => list.push(Checksum::Md5),
+            "sha256" => list.push(Checksum::Sha256),
+            _ => {}
+        }
+    }
+    list.dedup();
+    list
+}
+
+/// Reads a size in GiB, decimals allowed, into KiB.
+pub fn gib(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits: String = fraction.chars().chain("000".chars()).take(3).collect();
+    let thousandths = whole.parse::<u64>().ok()?.checked_mul(1000)? + digits.parse::<u64>().ok()?;
+    Some(thousandths.checked_mul(1 << 20)? / 1000).filter(|&size| size > 0)
+}
+
+/// dpkg's name of this machine's architecture.
+pub fn native_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "arm" => "armhf",
+        "x86" => "i386",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_names_and_checksums_are_read() {
+        assert_eq!(gib("2"), Some(2 << 20));
+        assert_eq!(gib("1.5"), Some(1_572_864));
+        assert_eq!(gib("0"), None);
+        assert_eq!(gib("x"), None);
+        assert_eq!(checksums(Some("1")), [Checksum::Md5, Checksum::Sha256]);
+        assert_eq!(checksums(Some("sha256")), [Checksum::Sha256]);
+        assert!(checksums(None).is_empty());
+        let mut request = Request::new(BTreeMap::new(), "/".into());
+        request.set_output("out/x.qcow2");
+        assert_eq!(request.output, PathBuf::from("out/x"));
+        request.types.push(ImageType::Raw);
+        request.set_output("out/x.qcow2");
+        assert_eq!(request.output, PathBuf::from("out/x.qcow2"));
+    }
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Identity, IdentityMode, find_program};
+use crate::identity::{Identity, IdentityMode};
 use crate::parent::job::{Job, JobInput, run_job};
 
 /// One thing that was looked at.

@@ -1,1 +1,193 @@
-//! One file per verb.
+//! The command line: one file per verb.
+
+pub mod boot;
+pub mod build;
+pub mod doctor;
+pub mod plan;
+pub mod run;
+pub mod store;
+
+use clap::{Parser, Subcommand};
+use goldsmith_images::store::Store;
+use goldsmith_runtime::{Cancel, Identity};
+
+use crate::error::{Failure, Kind, Result};
+use crate::phase::session::{Session, store_failure};
+use crate::report::Reporter;
+use crate::request::Request;
+
+/// Builds golden disk images from diskimage-builder elements, without root
+#[derive(Debug, Parser)]
+#[command(name = "goldsmith", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    /// Where layers, steps and downloads are kept
+    #[arg(long, global = true, value_name = "DIR", env = "GOLDSMITH_CACHE")]
+    cache: Option<std::path::PathBuf>,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build an image from elements
+    Build(build::BuildArgs),
+    /// Show what a build would do: steps, keys, what the cache holds
+    Plan(plan::PlanArgs),
+    /// Run a command in a sandbox
+    Run(run::RunArgs),
+    /// Boot an image in QEMU, without changing it
+    Boot(boot::BootArgs),
+    /// Say what this host allows and how to mend what it lacks
+    Doctor(doctor::DoctorArgs),
+    /// Look after the cache
+    #[command(subcommand)]
+    Store(store::StoreVerb),
+}
+
+/// Runs the program that `argv[0]` names and returns its exit status.
+pub fn main(argv: Vec<std::ffi::OsString>) -> u8 {
+    let program = argv
+        .first()
+        .map(std::path::PathBuf::from)
+        .and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
+        .unwrap_or_default();
+    match program.as_str() {
+        "disk-image-create" => personality(&program, &argv[1..], crate::compat::disk_image_create),
+        "element-info" => personality(&program, &argv[1..], crate::compat::element_info),
+        _ => native(argv),
+    }
+}
+
+/// A diskimage-builder name: its own options, its own exit status.
+fn personality(
+    name: &str,
+    arguments: &[std::ffi::OsString],
+    body: fn(&[std::ffi::OsString]) -> Result<u8>,
+) -> u8 {
+    match body(arguments) {
+        Ok(status) => status,
+        Err(failure) => {
+            crate::report::failure(name, &failure);
+            match (failure.kind, failure.hook_status) {
+                (_, Some(status)) => u8::try_from(status & 0xff).unwrap_or(1).max(1),
+                (Kind::Interrupted, None) => Kind::Interrupted.exit_status(),
+                _ => 1,
+            }
+        }
+    }
+}
+
+fn native(argv: Vec<std::ffi::OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(argv) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let status = if error.use_stderr() { Kind::Usage.exit_status() } else { 0 };
+            if error.print().is_err() {
+                tracing::debug!("the terminal is gone");
+            }
+            return status;
+        }
+    };
+    match dispatch(&cli) {
+        Ok(status) => status,
+        Err(failure) => {
+            crate::report::failure("goldsmith", &failure);
+            failure.kind.exit_status()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<u8> {
+    let cache = || cache_directory(cli.cache.as_deref());
+    match &cli.verb {
+        Verb::Build(args) => build::run(args, &cache()?),
+        Verb::Plan(args) => plan::run(args, &cache()?),
+        Verb::Run(args) => run::run(args, &cache()?),
+        Verb::Boot(args) => boot::run(args),
+        Verb::Doctor(args) => doctor::run(args),
+        Verb::Store(verb) => store::run(verb, &cache()?),
+    }
+}
+
+/// `GOLDSMITH_CACHE`, else `goldsmith` below `XDG_CACHE_HOME`, else below `~/.cache`.
+///
+/// # Errors
+///
+/// When none of the variables is set.
+pub fn cache_directory(option: Option<&std::path::Path>) -> Result<std::path::PathBuf> {
+    let variable = |name: &str| {
+        std::env::var_os(name).filter(|value| !value.is_empty()).map(std::path::PathBuf::from)
+    };
+    let chosen = option
+        .map(std::path::Path::to_path_buf)
+        .or_else(|| variable("GOLDSMITH_CACHE"))
+        .or_else(|| variable("XDG_CACHE_HOME").map(|directory| directory.join("goldsmith")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/goldsmith")));
+    let chosen = chosen.ok_or_else(|| {
+        Failure::new(Kind::Host, "no place for the cache: HOME is not set")
+            .hint("set GOLDSMITH_CACHE to a directory")
+    })?;
+    std::path::absolute(&chosen)
+        .map_err(|error| Failure::wrap(Kind::Host, chosen.display(), &error))
+}
+
+/// A request with the caller's environment and working directory.
+///
+/// # Errors
+///
+/// When the working directory is gone.
+pub fn caller_request() -> Result<Request> {
+    let cwd = std::env::current_dir()
+        .map_err(|error| Failure::wrap(Kind::Host, "the working directory", &error))?;
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    Ok(Request::new(env, cwd))
+}
+
+/// Opens the cache and chooses how ids are mapped.
+///
+/// # Errors
+///
+/// When this host cannot run sandboxes, or the cache cannot be used.
+pub fn session(cache: &std::path::Path, reporter: Reporter, request: &Request) -> Result<Session> {
+    let identity = Identity::detect().map_err(|error| {
+        Failure::wrap(Kind::Host, "no sandbox can run here", &error)
+            .hint(error.fix())
+            .hint("`goldsmith doctor` says more")
+    })?;
+    let store = Store::open(cache).map_err(|error| store_failure(&error))?;
+    let hours = request.env.get("GOLDSMITH_STEP_MAX_AGE").and_then(|text| text.parse().ok());
+    Ok(Session {
+        store,
+        identity,
+        reporter,
+        cancel: Cancel::default(),
+        refresh: request.refresh,
+        max_age: std::time::Duration::from_secs(hours.unwrap_or(24) * 3600),
+    })
+}
+
+/// Ends sandboxes on the first ctrl-C or SIGTERM; the second one ends the builder.
+///
+/// # Errors
+///
+/// When signals cannot be caught.
+pub fn cancel_on_signals(cancel: &Cancel) -> Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let failed = |error: std::io::Error| Failure::wrap(Kind::Host, "signals", &error);
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    let cancel = cancel.clone();
+    std::thread::spawn(move || {
+        for signal in &mut signals {
+            if cancel.is_cancelled() {
+                if signal_hook::low_level::emulate_default_handler(signal).is_err() {
+                    tracing::debug!("cannot die by the signal");
+                }
+            }
+            cancel.cancel();
+        }
+    });
+    Ok(())
+}

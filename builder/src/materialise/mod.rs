@@ -1,1 +1,4 @@
 //! From a tree to outputs.
+
+pub mod jobs;
+pub mod outputs;

@@ -1,1 +1,17 @@
 //! Phases, steps, keys and the step runner.
+//!
+//! A step is a pure function of its key: the parent's result, hooks, variables, sandbox.
+//! Its result is every tree it may write. A phase is one step; so are the base, the tools
+//! container and the size of the disk.
+
+pub mod build;
+pub mod failed;
+pub mod jobs;
+pub mod key;
+pub mod output_tail;
+pub mod paths;
+pub mod run;
+pub mod sandbox;
+pub mod session;
+pub mod state;
+pub mod table;

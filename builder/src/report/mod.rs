@@ -217,3 +217,21 @@ pub fn print(text: &str) {
         tracing::debug!("standard output is closed");
     }
 }
+
+/// Passes a line of a program on to standard output or standard error: raw, unless that is a
+/// terminal.
+pub fn pass(line: &[u8], to_stderr: bool) {
+    use std::io::{IsTerminal as _, Write as _};
+    let terminal =
+        if to_stderr { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+    let mut bytes = if terminal { printable(line).into_bytes() } else { line.to_vec() };
+    bytes.push(b'\n');
+    let written = if to_stderr {
+        std::io::stderr().write_all(&bytes)
+    } else {
+        std::io::stdout().write_all(&bytes)
+    };
+    if written.is_err() {
+        tracing::debug!("the reader is gone");
+    }
+}

@@ -91,6 +91,28 @@ impl Store {
         meta.is_some_and(|meta| meta.unsynced.is_none_or(|boot| boot == self.boot))
     }
 
+    /// The directories of the snapshot that is named, and of those it lies on, bottom first.
+    ///
+    /// # Errors
+    ///
+    /// When one of them is missing.
+    pub fn stack(&self, name: &str) -> Result<Vec<PathBuf>, StoreError> {
+        let id = SnapshotId(name.to_owned());
+        let top = self.snapshot_fs(&id)?;
+        let parents = self.meta(&id).map(|meta| meta.parents).unwrap_or_default();
+        let mut stack = Vec::new();
+        for parent in &parents {
+            stack.push(self.snapshot_fs(parent)?);
+        }
+        stack.push(top);
+        Ok(stack)
+    }
+
+    /// Whether the owners of a snapshot's files are written in this id map.
+    pub fn has_id_map(&self, id: &SnapshotId, id_map: &str) -> bool {
+        self.meta(id).is_some_and(|meta| meta.id_map == id_map)
+    }
+
     pub(super) fn meta(&self, id: &SnapshotId) -> Option<SnapshotMeta> {
         let text = fs_err::read(self.directory(id).join("meta.json")).ok()?;
         serde_json::from_slice(&text).ok()

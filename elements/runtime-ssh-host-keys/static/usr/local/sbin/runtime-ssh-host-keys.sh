@@ -1,6 +1,5 @@
 #!/bin/bash
 # Runs at boot: makes the ssh host keys that are missing.
-# dib-lint: disable=dibdebugtrace
 set -eu
 set -o pipefail
 

@@ -1,0 +1,273 @@
+//! Bases that goldsmith makes itself: the image's and the tools container's.
+
+pub mod jobs;
+pub mod mirror;
+pub mod tools;
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use goldsmith_images::fetch::{Client, Proxies};
+use goldsmith_images::import::debian::{
+    self, ArchiveSpec, DebianError, Keyring, Progress, Release, Suite, configure_script,
+};
+use goldsmith_runtime::{ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin};
+
+use crate::element::base_yaml::Debian;
+use crate::error::{Failure, Kind, Result};
+use crate::phase::key::{Key, KeyBuilder};
+use crate::phase::session::{Done, Recipe, Session};
+use crate::phase::state::State;
+use crate::report::{Event, Reporter};
+use crate::request::Request;
+use mirror::Mirror;
+
+/// A base that is ready to be built upon.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// Its tree.
+    pub state: State,
+    /// Names it.
+    pub key: Key,
+    /// When the newest of its releases was made: the build's clock.
+    pub epoch: i64,
+    /// Digest of its layer.
+    pub digest: String,
+}
+
+/// How long verified release files are believed before the mirror is asked again.
+const RELEASES_SECONDS: u64 = 3600;
+
+/// What a bootstrap works with.
+#[derive(Debug)]
+pub struct Bootstrap<'a> {
+    /// Store, identity, reporter.
+    pub session: &'a Session,
+    /// Fetches.
+    pub client: Client,
+    /// Keys that are believed.
+    pub keyring: Keyring,
+    /// Use what was fetched before, ask nobody.
+    pub offline: bool,
+}
+
+impl<'a> Bootstrap<'a> {
+    /// Prepares for `request`: proxies and keys are chosen.
+    ///
+    /// # Errors
+    ///
+    /// When a keyring cannot be read or the HTTP client cannot be made.
+    pub fn new(session: &'a Session, request: &Request) -> Result<Self> {
+        let get = |names: [&str; 2]| {
+            names.iter().find_map(|name| request.env.get(*name).filter(|v| !v.is_empty()).cloned())
+        };
+        let proxies = Proxies {
+            http: get(["http_proxy", "HTTP_PROXY"]),
+            https: get(["https_proxy", "HTTPS_PROXY"]),
+            none: get(["no_proxy", "NO_PROXY"]),
+        };
+        let client = Client::new(&proxies)
+            .map_err(|error| Failure::wrap(Kind::Configuration, "proxy variables", &error))?;
+        let named = request.env.get("DIB_APT_KEYRING").or(request.env.get("DIB_DEBIAN_KEYRING"));
+        let keyring = keyring(named.map(String::as_str))?;
+        Ok(Self { session, client, keyring, offline: request.isolated })
+    }
+
+    /// Makes the base that `spec` describes, or takes it from the cache.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be reached or does not verify, packages do not fit, or one of
+    /// them cannot be configured.
+    pub fn make(&self, name: &str, spec: &ArchiveSpec) -> Result<Base> {
+        let releases = self.releases(name, spec)?;
+        let epoch = releases.iter().map(|release| release.date).max().unwrap_or_default();
+        let text = serde_json::to_string(spec).unwrap_or_default();
+        let mut key =
+            KeyBuilder::new("bootstrap").part("spec", text).part("script", configure_script());
+        for release in &releases {
+            key = key.part("release", release.digest.to_string());
+        }
+        let recipe = Recipe { name: name.to_owned(), key: key.finish(), networked: false };
+        let done = self.session.step(&recipe, || self.bootstrap(name, spec, releases, epoch))?;
+        let digest = done.data.as_str().unwrap_or_default().to_owned();
+        Ok(Base { state: done.state, key: recipe.key, epoch, digest })
+    }
+
+    /// Verified release files: fresh ones, or those of the last hour.
+    fn releases(&self, name: &str, spec: &ArchiveSpec) -> Result<Vec<Release>> {
+        let text = serde_json::to_string(&spec.suites).unwrap_or_default();
+        let key =
+            KeyBuilder::new("releases").part("suites", text).part("arch", &spec.arch).finish();
+        let store = &self.session.store;
+        let stored = store.step(key.as_str()).ok().flatten();
+        let age = |value: &serde_json::Value| {
+            now().saturating_sub(value["created"].as_u64().unwrap_or_default())
+        };
+        if let Some(value) = &stored
+            && (self.offline || (!self.session.refresh && age(value) < RELEASES_SECONDS))
+            && let Ok(releases) = serde_json::from_value(value["releases"].clone())
+        {
+            return Ok(releases);
+        }
+        if self.offline {
+            let message =
+                format!("the archive of {name} was never fetched, and --offline forbids it");
+            return Err(Failure::new(Kind::Build, message).hint("build once without --offline"));
+        }
+        let time = i64::try_from(now()).unwrap_or(i64::MAX);
+        let releases = debian::releases(spec, &self.keyring, &self.client, time)
+            .map_err(|error| archive_failure(&error))?;
+        let record = serde_json::json!({
+            "created": now(), "snapshots": [], "releases": releases,
+        });
+        store
+            .put_step(key.as_str(), &record)
+            .map_err(|error| crate::phase::session::store_failure(&error))?;
+        Ok(releases)
+    }
+
+    fn bootstrap(
+        &self,
+        name: &str,
+        spec: &ArchiveSpec,
+        releases: Vec<Release>,
+        epoch: i64,
+    ) -> Result<Done> {
+        let session = self.session;
+        let downloads = session.store.downloads();
+        let failed = |error: DebianError| archive_failure(&error);
+        let resolution =
+            debian::resolve(spec, releases, &self.client, &downloads).map_err(failed)?;
+        let progress = Download { reporter: &session.reporter, what: format!("{name} packages") };
+        let packages =
+            debian::download(&resolution, &self.client, &downloads, &progress).map_err(failed)?;
+        session.check_interrupted()?;
+        let pending = session.pending()?;
+        let root = pending.upper();
+        jobs::run_unpack(&session.identity, &packages, &root, &spec.arch)?;
+        self.configure(name, &root)?;
+        let digest = jobs::run_settle(&session.identity, &root, epoch)?;
+        let id = session.commit(pending, name, Vec::new(), true)?;
+        let state = State { mnt: vec![id], ..State::default() };
+        Ok(Done { state, data: serde_json::Value::String(digest) })
+    }
+
+    /// Runs maintainer scripts, without a network.
+    fn configure(&self, name: &str, root: &Path) -> Result<()> {
+        let plan = SandboxPlan {
+            id_hint: name.to_owned(),
+            root: RootPlan::Directory(root.to_path_buf()),
+            argv: ["/bin/sh", "-c", configure_script()].map(str::to_owned).to_vec(),
+            env: vec![
+                ("HOME".into(), "/root".into()),
+                ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
+            ],
+            cwd: "/".into(),
+            mounts: Vec::new(),
+            network: Network::None,
+            hostname: "goldsmith".into(),
+            privilege: Privilege::Package,
+            time_limit_ms: None,
+            stdin: Stdin::Null,
+        };
+        let ran = self.session.run(name, &plan)?;
+        if ran.outcome.status == ExitStatus::Code(0) {
+            return Ok(());
+        }
+        let mut failure =
+            Failure::new(Kind::Build, format!("packages of {name} cannot be configured"));
+        for line in ran.watch.tail() {
+            failure = failure.hint(format!("  | {line}"));
+        }
+        Err(failure)
+    }
+}
+
+/// The archive that an element's `base.yaml` asks for.
+pub fn archive(debian: &Debian, request: &Request, mirror: &Mirror) -> ArchiveSpec {
+    let words = |text: &str| -> Vec<String> {
+        text.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    let mut components = words(debian.components.as_deref().unwrap_or_default());
+    if components.is_empty() {
+        components.push("main".to_owned());
+    }
+    let own = |named: &Option<String>, chosen: &str| {
+        let named = named.as_deref().filter(|named| !named.is_empty());
+        named.unwrap_or(chosen).trim_end_matches('/').to_owned()
+    };
+    let main = own(&debian.mirror, &mirror.archive);
+    let suite =
+        |mirror: String, name: String| Suite { mirror, name, components: components.clone() };
+    let mut suites = vec![suite(main.clone(), debian.suite.clone())];
+    // Rolling suites have neither updates nor security updates of their own.
+    if !matches!(debian.suite.as_str(), "sid" | "unstable" | "experimental") {
+        for extra in &debian.suites {
+            let name = format!("{}-{extra}", debian.suite);
+            let from = if extra == "security" {
+                own(&debian.security, &mirror.security)
+            } else {
+                main.clone()
+            };
+            suites.push(suite(from, name));
+        }
+    }
+    ArchiveSpec {
+        suites,
+        arch: request.arch.clone(),
+        variant: debian.variant,
+        include: debian.include.clone(),
+        exclude: debian.exclude.clone(),
+    }
+}
+
+/// `DIB_APT_KEYRING`, else the host's, else the shipped keys.
+fn keyring(named: Option<&str>) -> Result<Keyring> {
+    let read = |path: &str| -> Result<Keyring> {
+        let bytes = fs_err::read(path)
+            .map_err(|error| Failure::wrap(Kind::Configuration, "the archive keyring", &error))?;
+        Keyring::read(path, &bytes)
+            .map_err(|error| Failure::wrap(Kind::Configuration, "the archive keyring", &error))
+    };
+    if let Some(path) = named.filter(|path| !path.is_empty()) {
+        return read(path);
+    }
+    let host = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    if Path::new(host).exists() {
+        return read(host);
+    }
+    Keyring::shipped().map_err(|error| Failure::wrap(Kind::Internal, "the shipped keyring", &error))
+}
+
+/// What failed at the archive, as people see it.
+fn archive_failure(error: &DebianError) -> Failure {
+    use goldsmith_images::fetch::FetchError;
+    match error {
+        DebianError::Release(_) => Failure::wrap(Kind::Verification, "the archive", error)
+            .hint("DIB_APT_KEYRING names a keyring with the archive's keys"),
+        DebianError::Fetch(FetchError::Mismatch { .. }) => {
+            Failure::wrap(Kind::Verification, "the archive", error)
+                .hint("the mirror is broken or being updated; name another by --mirror")
+        }
+        DebianError::Solve(_) => Failure::wrap(Kind::Configuration, "the base", error)
+            .hint("see `include` and `suite` in the element's base.yaml"),
+        _ => Failure::wrap(Kind::Build, "the archive", error)
+            .hint("name a mirror that this machine reaches by --mirror or DIB_DISTRIBUTION_MIRROR"),
+    }
+}
+
+struct Download<'a> {
+    reporter: &'a Reporter,
+    what: String,
+}
+
+impl Progress for Download<'_> {
+    fn bytes(&self, done: u64, total: u64) {
+        self.reporter.event(&Event::Transfer { what: self.what.clone(), done, total });
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

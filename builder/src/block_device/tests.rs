@@ -1,0 +1,133 @@
+use goldsmith_images::disk::layout::{FsKind, PartitionKind};
+
+use super::*;
+
+fn load(text: &str) -> Result<Plan> {
+    Plan::load(&Inputs {
+        config_override: Some(text),
+        elements: &[],
+        arch: "amd64",
+        fs_type: "ext4",
+        root_label: None,
+        journal_mib: 64,
+        seed: "seed",
+        epoch: 0,
+    })
+}
+
+const EFI: &str = "
+- local_loop:
+    name: image0
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+      - name: ESP
+        type: 'EF00'
+        size: 8MiB
+        mkfs:
+          type: vfat
+          mount:
+            mount_point: /boot/efi
+            fstab:
+              options: umask=0077
+              fsck-passno: 2
+      - name: BSP
+        type: 'EF02'
+        size: 8MiB
+      - name: root
+        size: 100%
+        mkfs:
+          name: mkfs_root
+          mount:
+            mount_point: /
+            fstab:
+              fsck-passno: 1
+";
+
+#[test]
+fn a_gpt_disk_of_one_gib() {
+    let plan = load(EFI).unwrap();
+    assert_eq!(plan.root_label(), "cloudimg-rootfs");
+    assert_eq!(plan.mount_points(), "/boot/efi|/");
+    assert_eq!(
+        plan.fstab(),
+        "LABEL=cloudimg-rootfs / ext4 defaults 0 1\nLABEL=MKFS_ESP /boot/efi vfat umask=0077 0 2\n"
+    );
+    let layout = plan.layout(1 << 20).unwrap();
+    let sizes: Vec<_> = layout.partitions.iter().map(|p| p.sectors / 2048).collect();
+    assert_eq!(sizes, [8, 8, 1006]);
+    assert_eq!(layout.partitions[0].start_lba, 2048);
+    assert!(matches!(layout.filesystems[0].kind, FsKind::Vfat(_)));
+    assert_eq!(plan.layout(1 << 20).unwrap(), layout);
+    assert!(plan.facts().contains("bios=partition\n"));
+    assert!(plan.devices().contains("[root]=/dev/mapper/loop0p3"));
+    assert!(plan.layout(4096).is_err());
+}
+
+#[test]
+fn the_list_form_is_the_same_as_the_tree() {
+    let list = "
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+      - {name: ESP, type: 'EF00', size: 8MiB}
+      - {name: BSP, type: 'EF02', size: 8MiB}
+      - {name: root, size: '100%'}
+- mkfs: {base: ESP, type: vfat}
+- mount: {base: mkfs_ESP, mount_point: /boot/efi}
+- fstab: {base: mount_mkfs_ESP, options: umask=0077, fsck-passno: 2}
+- mkfs: {name: mkfs_root, base: root}
+- mount: {base: mkfs_root, mount_point: /}
+- fstab: {base: mount_mkfs_root, fsck-passno: 1}
+";
+    assert_eq!(load(list).unwrap().config, load(EFI).unwrap().config);
+}
+
+#[test]
+fn an_mbr_disk_and_a_bare_one() {
+    let mbr = "
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: mbr
+    partitions:
+      - name: root
+        flags: [boot, primary]
+        size: 100%
+        mkfs: {name: mkfs_root, label: ROOT, mount: {mount_point: /}}
+";
+    let plan = load(mbr).unwrap();
+    let layout = plan.layout(1 << 20).unwrap();
+    assert_eq!(layout.partitions[0].sectors, 1023 * 2048);
+    let kind = layout.partitions[0].kind;
+    assert!(matches!(kind, PartitionKind::Mbr { type_byte: 0x83, active: true, .. }));
+    assert!(plan.facts().contains("bios=gap"));
+    assert_eq!(plan.fstab(), "");
+    let bare = load("").unwrap_or_else(|_| load(" ").unwrap());
+    assert!(!bare.is_partitioned());
+    assert_eq!(bare.fstab(), "LABEL=cloudimg-rootfs / ext4 defaults 0 1\n");
+}
+
+#[test]
+fn errors_name_the_node() {
+    for (text, part) in [
+        ("- nope: {}", "no plugin nope"),
+        ("a: b", "not a list"),
+        ("- {local_loop: {name: a}, mkfs: {base: a}}", "not one node"),
+        ("- local_loop: {}", "needs a name"),
+        ("- local_loop: {name: a}\n- mkfs: {base: b, type: ext4}", "there is no b"),
+        ("- local_loop: {name: a, mkfs: {type: xfs, mount: {mount_point: /}}}", "file system xfs"),
+        ("- local_loop: {name: a}\n- local_loop: {name: a}", "two nodes are called a"),
+        ("- lvm: {name: x}", "lvm"),
+        (
+            "- local_loop: {name: a, mkfs: {type: ext4, label: 12345678901234567, mount: {mount_point: /}}}",
+            "longer than 16",
+        ),
+    ] {
+        let error = load(text).unwrap_err();
+        assert!(error.message.contains(part), "{text}: {error}");
+    }
+}

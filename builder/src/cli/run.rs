@@ -1,0 +1,130 @@
+//! `goldsmith run`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use goldsmith_runtime::{
+    ExitStatus, MountPlan, MountSource, Network, OutputSink, Privilege, RootPlan, SandboxPlan,
+    Stdin, Stream,
+};
+
+use crate::error::{Failure, Kind, Result};
+use crate::phase::session::overlay;
+use crate::report::{Options, Reporter};
+
+/// What `run` takes.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Run in this directory; what is written to it is thrown away
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["image", "failed"])]
+    rootfs: Option<PathBuf>,
+    /// Run in this snapshot of the cache and all below it (see `store ls`)
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "failed")]
+    image: Option<String>,
+    /// Run in the image as the last failed hook left it
+    #[arg(long)]
+    failed: bool,
+    /// What of the network the command reaches
+    #[arg(long, value_enum, default_value = "none")]
+    net: Net,
+    /// Set a variable
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// Working directory inside
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    cwd: PathBuf,
+    /// Kill the command after that many seconds
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// The command
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Net {
+    None,
+    Host,
+}
+
+/// Runs the verb; the status is the command's own.
+///
+/// # Errors
+///
+/// When the sandbox cannot be set up.
+pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
+    let request = super::caller_request()?;
+    let session = super::session(cache, Reporter::new(Options::default()), &request)?;
+    super::cancel_on_signals(&session.cancel)?;
+    let lowers = if let Some(directory) = &args.rootfs {
+        vec![
+            std::path::absolute(directory)
+                .map_err(|e| Failure::wrap(Kind::Usage, "--rootfs", &e))?,
+        ]
+    } else if let Some(image) = &args.image {
+        session.store.stack(image).map_err(|error| crate::phase::session::store_failure(&error))?
+    } else if args.failed {
+        crate::phase::failed::directories(&session)?
+    } else {
+        return Err(Failure::new(Kind::Usage, "no root file system is named")
+            .hint("name one by --rootfs, --image or --failed"));
+    };
+    let pending = session.pending()?;
+    let mut env = vec![
+        ("HOME".to_owned(), "/root".to_owned()),
+        (
+            "PATH".to_owned(),
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+        ),
+        ("TERM".to_owned(), request.env.get("TERM").cloned().unwrap_or_else(|| "dumb".to_owned())),
+    ];
+    for variable in &args.env {
+        let (name, value) = variable
+            .split_once('=')
+            .ok_or_else(|| Failure::new(Kind::Usage, format!("{variable:?} is not NAME=VALUE")))?;
+        env.retain(|(other, _)| other != name);
+        env.push((name.to_owned(), value.to_owned()));
+    }
+    let mut mounts = Vec::new();
+    if matches!(args.net, Net::Host)
+        && let Ok(text) = fs_err::read_to_string("/etc/resolv.conf")
+    {
+        let source = MountSource::Text(text);
+        mounts.push(MountPlan { target: "/etc/resolv.conf".into(), source, read_only: true });
+    }
+    let plan = SandboxPlan {
+        id_hint: "run".into(),
+        root: RootPlan::Overlay(overlay(lowers, &pending)),
+        argv: args.command.clone(),
+        env,
+        cwd: args.cwd.clone(),
+        mounts,
+        network: if matches!(args.net, Net::Host) { Network::Host } else { Network::None },
+        hostname: "goldsmith".into(),
+        privilege: Privilege::Package,
+        time_limit_ms: args.timeout.map(|seconds| seconds * 1000),
+        stdin: Stdin::Inherit,
+    };
+    let outcome =
+        goldsmith_runtime::run(&session.identity, &plan, Box::new(Passed), &session.cancel);
+    session.discard(pending)?;
+    let outcome = outcome.map_err(|error| {
+        Failure::wrap(Kind::Host, "the sandbox", &error)
+            .hint("`goldsmith doctor` says what this host lacks")
+    })?;
+    Ok(match outcome.status {
+        ExitStatus::Code(code) => u8::try_from(code).unwrap_or(1),
+        ExitStatus::Signal(signal) => 128 + u8::try_from(signal).unwrap_or(0),
+        ExitStatus::TimedOut => 124,
+        ExitStatus::Interrupted => Kind::Interrupted.exit_status(),
+    })
+}
+
+/// Passes lines on to the caller's own streams, made harmless when they are terminals.
+struct Passed;
+
+impl OutputSink for Passed {
+    fn line(&mut self, stream: Stream, _: std::time::Duration, line: &[u8]) {
+        crate::report::pass(line, stream == Stream::Stderr);
+    }
+}

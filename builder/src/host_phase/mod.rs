@@ -1,1 +1,0 @@
-//! The tools container and its shims.

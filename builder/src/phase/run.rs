@@ -1,0 +1,301 @@
+//! Runs one phase: looks the result up, or runs the hooks in a sandbox and keeps what they wrote.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use goldsmith_images::store::Pending;
+use goldsmith_runtime::{ExitStatus, Network, SandboxPlan};
+
+use super::key::Key;
+use super::paths;
+use super::sandbox::{HostDirectories, Ran, TreeMount, Trees};
+use super::session::{Done, Recipe, Session};
+use super::state::{State, parse_recorded};
+use super::table::{Phase, Place};
+use crate::error::{Failure, Kind, Result};
+
+/// The largest record of mounts that is read back.
+const RECORD_LIMIT: u64 = 1 << 20;
+
+/// What all phases of a build share.
+#[derive(Debug)]
+pub struct Ground<'a> {
+    /// Store, identity, reporter.
+    pub session: &'a Session,
+    /// Host directories that sandboxes see.
+    pub host: &'a HostDirectories,
+    /// The generated hooks tree.
+    pub hooks_base: PathBuf,
+    /// The tools container, bottom first.
+    pub tools_base: Vec<PathBuf>,
+    /// A directory that is always empty: an overlay needs a lower one.
+    pub empty: PathBuf,
+}
+
+/// One phase, ready to run.
+#[derive(Debug)]
+pub struct PhaseRun<'a> {
+    /// Which.
+    pub phase: Phase,
+    /// Names the result.
+    pub key: Key,
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// What hooks see.
+    pub env: BTreeMap<String, String>,
+    /// Whether hooks reach the network.
+    pub network: Network,
+    /// The facts file for boot loader shims, in finalise.d.
+    pub facts: Option<&'a str>,
+}
+
+/// The directories a run writes; each becomes a snapshot or is removed.
+struct Workspace {
+    mnt: Pending,
+    hooks: Pending,
+    tools: Option<Pending>,
+    output: Option<Pending>,
+    boot: Option<Pending>,
+    run: tempfile::TempDir,
+}
+
+impl Ground<'_> {
+    /// Returns the trees after the phase.
+    ///
+    /// A program that cannot cope with EXDEV from rename(2) of a lower directory is given
+    /// one plain tree instead of an overlay, and the phase runs again.
+    ///
+    /// # Errors
+    ///
+    /// When a hook fails: the failure names it and carries its status. What it wrote stays
+    /// in the store until the next build.
+    pub fn phase(&self, run: &PhaseRun<'_>, before: &State) -> Result<State> {
+        let recipe = Recipe {
+            name: run.phase.name().to_owned(),
+            key: run.key.clone(),
+            networked: run.network == Network::Host,
+        };
+        let done = self.session.step(&recipe, || {
+            let (workspace, ran) = self.attempt(run, before, false)?;
+            if ran.outcome.status == ExitStatus::Code(0) {
+                return self.keep(run, before, workspace, false);
+            }
+            if !ran.watch.cross_device() {
+                return Err(self.hook_failure(run, before, workspace, &ran));
+            }
+            self.session.reporter.warn(format!(
+                "{}: a program could not rename a directory of a lower layer (EXDEV); running the phase again on a plain copy of the tree",
+                recipe.name
+            ));
+            workspace.discard(self.session)?;
+            let (workspace, ran) = self.attempt(run, before, true)?;
+            if ran.outcome.status == ExitStatus::Code(0) {
+                return self.keep(run, before, workspace, true);
+            }
+            Err(self.hook_failure(run, before, workspace, &ran))
+        })?;
+        Ok(done.state)
+    }
+
+    fn attempt(&self, run: &PhaseRun<'_>, before: &State, flat: bool) -> Result<(Workspace, Ran)> {
+        let session = self.session;
+        let host = run.phase.place == Place::Host;
+        let optional = |wanted: bool| wanted.then(|| session.pending()).transpose();
+        let workspace = Workspace {
+            mnt: session.pending()?,
+            hooks: session.pending()?,
+            tools: optional(host)?,
+            output: optional(host)?,
+            boot: optional(run.facts.is_some())?,
+            run: self.run_directory()?,
+        };
+        if let (Some(boot), Some(facts)) = (&workspace.boot, run.facts) {
+            self.write_facts(boot, facts)?;
+        }
+        let plan = self.plan(run, before, &workspace, flat)?;
+        let ran = session.run(run.phase.name(), &plan)?;
+        Ok((workspace, ran))
+    }
+
+    fn plan(
+        &self,
+        run: &PhaseRun<'_>,
+        before: &State,
+        workspace: &Workspace,
+        flat: bool,
+    ) -> Result<SandboxPlan> {
+        let session = self.session;
+        let mut lowers = session.directories(&before.mnt)?;
+        if lowers.is_empty() {
+            lowers.push(self.empty.clone());
+        }
+        let mnt = if flat {
+            super::jobs::flatten(&session.identity, lowers, workspace.mnt.upper())?;
+            TreeMount::Flat(&workspace.mnt)
+        } else {
+            TreeMount::Overlay(lowers, &workspace.mnt)
+        };
+        let mut hooks = vec![self.hooks_base.clone()];
+        hooks.extend(session.directories(&before.hooks)?);
+        let mut tools = self.tools_base.clone();
+        tools.extend(session.directories(&before.tools)?);
+        let boot = workspace.boot.as_ref().map(Pending::upper);
+        let trees = Trees {
+            mnt,
+            hooks: (hooks, &workspace.hooks),
+            tools: workspace.tools.as_ref().map(|pending| (tools, pending)),
+            output: match &workspace.output {
+                Some(pending) => Some((session.directories(&before.output)?, pending)),
+                None => None,
+            },
+            mounts: if run.phase.after_layout { &[] } else { &before.mounts },
+            run: workspace.run.path(),
+            boot: boot.as_deref(),
+        };
+        match run.phase.place {
+            Place::Host => self.host.host_plan(&trees, run.argv.clone(), &run.env, run.network),
+            Place::Target => self.host.target_plan(&trees, run.argv.clone(), &run.env, run.network),
+        }
+    }
+
+    /// Keeps what a phase wrote.
+    fn keep(
+        &self,
+        run: &PhaseRun<'_>,
+        before: &State,
+        workspace: Workspace,
+        flat: bool,
+    ) -> Result<Done> {
+        let session = self.session;
+        let name = run.phase.name();
+        let mut state = before.clone();
+        if run.phase.place == Place::Host {
+            let record = workspace.run.path().join("mounts");
+            let made = parse_recorded(&read_record(&record)?, paths::MNT);
+            state.mounts.retain(|mount| !made.iter().any(|new| new.target == mount.target));
+            state.mounts.extend(made);
+        }
+        if flat {
+            let id = session.commit(workspace.mnt, name, Vec::new(), true)?;
+            state.mnt = vec![id];
+        } else {
+            session.push(&mut state.mnt, workspace.mnt, name)?;
+        }
+        if run.phase.place == Place::Host {
+            session.push(&mut state.hooks, workspace.hooks, name)?;
+        } else {
+            session.discard(workspace.hooks)?;
+        }
+        if let Some(tools) = workspace.tools {
+            session.push(&mut state.tools, tools, name)?;
+        }
+        if let Some(output) = workspace.output {
+            session.push(&mut state.output, output, name)?;
+        }
+        if let Some(boot) = workspace.boot {
+            state.boot = Some(session.commit(boot, name, Vec::new(), true)?);
+        }
+        Ok(Done { state, data: serde_json::Value::Null })
+    }
+
+    /// Says what failed: phase, hook, status, the last lines, how to look at it.
+    fn hook_failure(
+        &self,
+        run: &PhaseRun<'_>,
+        before: &State,
+        workspace: Workspace,
+        ran: &Ran,
+    ) -> Failure {
+        let phase = run.phase.directory;
+        let hook = ran.watch.hook().unwrap_or_else(|| phase.to_owned());
+        let (how, status) = match ran.outcome.status {
+            ExitStatus::Code(code) => (format!("exited with status {code}"), code),
+            ExitStatus::Signal(signal) => (format!("was killed by signal {signal}"), 128 + signal),
+            ExitStatus::TimedOut => ("ran into the time limit".to_owned(), 124),
+            ExitStatus::Interrupted => ("was interrupted".to_owned(), 130),
+        };
+        let mut failure = Failure::new(Kind::Build, format!("hook {hook} {how}"));
+        failure.hook_status = Some(status);
+        let tail = ran.watch.tail();
+        if !tail.is_empty() {
+            failure = failure.hint(format!("the last {} lines of {phase}:", tail.len()));
+            for line in tail {
+                failure = failure.hint(format!("  | {line}"));
+            }
+        }
+        match super::failed::keep(self.session, before, workspace.mnt) {
+            Ok(()) => {
+                failure.hint("`goldsmith run --failed -- bash` opens the image as the hook left it")
+            }
+            Err(error) => failure.hint(format!("what the hook wrote could not be kept: {error}")),
+        }
+    }
+
+    /// A directory that shims write to: owned by the sandbox's root.
+    fn run_directory(&self) -> Result<tempfile::TempDir> {
+        let io = |error: std::io::Error| Failure::wrap(Kind::Host, "the cache", &error);
+        let directory = tempfile::Builder::new()
+            .prefix("run-")
+            .tempdir_in(self.session.store.run_dir())
+            .map_err(io)?;
+        self.give(directory.path())?;
+        Ok(directory)
+    }
+
+    fn write_facts(&self, boot: &Pending, facts: &str) -> Result<()> {
+        let io = |error: std::io::Error| Failure::wrap(Kind::Host, "the cache", &error);
+        let directory = boot.upper();
+        fs_err::create_dir_all(&directory).map_err(io)?;
+        let file = directory.join("facts");
+        fs_err::write(&file, facts).map_err(io)?;
+        self.give(&file)?;
+        self.give(&directory)
+    }
+
+    /// Hands a path over to the sandbox's root.
+    fn give(&self, path: &Path) -> Result<()> {
+        give(self.session, path)
+    }
+}
+
+/// Hands `path` over to the sandbox's root, where that is another user.
+///
+/// # Errors
+///
+/// When chown(2) fails.
+pub fn give(session: &Session, path: &Path) -> Result<()> {
+    let (uid, gid) = session.identity.outside_root();
+    if uid == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    std::os::unix::fs::lchown(path, Some(uid), Some(gid)).map_err(|error| {
+        Failure::wrap(Kind::Host, format!("giving {} to the sandbox", path.display()), &error)
+    })
+}
+
+/// Reads what the mount shim wrote; hooks could have put anything there.
+fn read_record(path: &Path) -> Result<String> {
+    use std::io::Read as _;
+    let failure =
+        |error: std::io::Error| Failure::wrap(Kind::Build, "the record of mounts", &error);
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let fd = match rustix::fs::open(path, flags, rustix::fs::Mode::empty()) {
+        Ok(fd) => fd,
+        Err(rustix::io::Errno::NOENT) => return Ok(String::new()),
+        Err(error) => return Err(failure(error.into())),
+    };
+    let mut text = String::new();
+    std::fs::File::from(fd).take(RECORD_LIMIT).read_to_string(&mut text).map_err(failure)?;
+    Ok(text)
+}
+
+impl Workspace {
+    fn discard(self, session: &Session) -> Result<()> {
+        session.discard(self.mnt)?;
+        session.discard(self.hooks)?;
+        for pending in [self.tools, self.output, self.boot].into_iter().flatten() {
+            session.discard(pending)?;
+        }
+        Ok(())
+    }
+}
