@@ -1,5 +1,6 @@
 #!/bin/bash
 # Runs at boot: makes the ssh host keys that are missing.
+# dib-lint: disable=dibdebugtrace
 set -eu
 set -o pipefail
 
