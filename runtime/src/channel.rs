@@ -44,23 +44,9 @@ pub(crate) fn receive<T: DeserializeOwned>(
     socket: &UnixStream,
 ) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
     let mut length = [0u8; 8];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = loop {
-        let slices = &mut [IoSliceMut::new(&mut length)];
-        match recvmsg(socket, slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => break other?.bytes,
-        }
-    };
+    let (received, fds) = receive_some(socket, &mut length)?;
     if received == 0 {
         return Ok(None);
-    }
-    let mut fds = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            fds.extend(rights);
-        }
     }
     let mut socket = socket;
     socket.read_exact(&mut length[received..])?;
@@ -72,6 +58,31 @@ pub(crate) fn receive<T: DeserializeOwned>(
     socket.read_exact(&mut body)?;
     let message = serde_json::from_slice(&body).map_err(io::Error::other)?;
     Ok(Some((message, fds)))
+}
+
+/// Receives one descriptor from a peer that speaks another language; its bytes are dropped.
+pub(crate) fn receive_fd(socket: &UnixStream) -> io::Result<OwnedFd> {
+    let (_, fds) = receive_some(socket, &mut [0; 256])?;
+    fds.into_iter().next().ok_or_else(|| io::Error::other("no descriptor came"))
+}
+
+fn receive_some(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        let slices = &mut [IoSliceMut::new(bytes)];
+        match recvmsg(socket, slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other?.bytes,
+        }
+    };
+    let mut fds = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    Ok((received, fds))
 }
 
 #[cfg(test)]

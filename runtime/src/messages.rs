@@ -12,6 +12,8 @@ pub(crate) struct SandboxRequest {
     pub(crate) id: String,
     /// Whether group 5 (tty) exists inside.
     pub(crate) tty_group: bool,
+    /// Size of the sandbox's terminal when it has one: rows, columns.
+    pub(crate) terminal_size: (u16, u16),
 }
 
 /// First message to a `__job` child.
@@ -27,6 +29,8 @@ pub(crate) struct JobRequest {
 pub(crate) enum Report {
     /// New namespaces exist: write the maps.
     Unshared,
+    /// The sandbox has a terminal; its other end comes along.
+    Terminal,
     /// The container's first process ended.
     Ended {
         /// Exit status, unless a signal killed it.

@@ -110,7 +110,11 @@ pub enum Privilege {
 pub enum Stdin {
     /// `/dev/null`.
     Null,
-    /// The builder's own standard input, for a person at a shell. Only a pseudo-terminal's
-    /// owner should pass it on: see [`crate::run`].
+    /// The builder's own standard input, unless that is a terminal: a sandbox never holds
+    /// the user's terminal and then reads `/dev/null`.
     Inherit,
+    /// A terminal of the sandbox's own; the builder's standard input and output are relayed
+    /// to and from it, resizes too. Its output goes to standard output as it comes, not to
+    /// the sink.
+    Terminal,
 }

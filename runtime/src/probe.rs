@@ -128,7 +128,6 @@ fn loop_devices() -> Check {
 }
 
 /// Tries what sandboxes do, as root of a fresh user namespace.
-#[expect(clippy::needless_pass_by_value, reason = "the signature of a job")]
 fn inside(_: JobInput) -> Result<serde_json::Value, String> {
     use nix::mount::{MntFlags, MsFlags, mount, umount2};
     let none: Option<&str> = None;

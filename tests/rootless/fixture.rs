@@ -12,9 +12,9 @@ use goldsmith_runtime::{
 };
 
 /// Programs that the cases use.
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 18] = [
     "bash", "cat", "chown", "id", "kill", "ls", "mkdir", "mv", "readlink", "rm", "setsid", "sleep",
-    "stat", "touch", "true", "mount",
+    "stat", "stty", "touch", "true", "tty", "mount",
 ];
 
 /// A temporary place with a root file system in `root`.
@@ -51,7 +51,7 @@ impl Fixture {
         let directory = tempfile::Builder::new().prefix("goldsmith-rootless-").tempdir()?;
         let root = directory.path().join("root");
         for name in ["bin", "dev", "etc", "lib", "proc", "root", "sys", "tmp", "usr/lib"] {
-            std::fs::create_dir_all(root.join(name))?;
+            fs_err::create_dir_all(root.join(name))?;
         }
         for program in PROGRAMS {
             let found = ["/bin", "/usr/bin"]
@@ -62,8 +62,8 @@ impl Fixture {
             copy_with_libraries(&found, &root, &root.join("bin").join(program))?;
         }
         std::os::unix::fs::symlink("bash", root.join("bin/sh"))?;
-        std::fs::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
-        std::fs::write(root.join("etc/group"), "root:x:0:\n")?;
+        fs_err::write(root.join("etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n")?;
+        fs_err::write(root.join("etc/group"), "root:x:0:\n")?;
         let identity = Identity::detect()?;
         give(&identity, &root)?;
         Ok(Self { directory, identity })
@@ -117,7 +117,7 @@ impl Fixture {
             if let Some(old) = old
                 && self.path(name).exists()
             {
-                std::fs::rename(self.path(name), old)?;
+                fs_err::rename(self.path(name), old)?;
             }
         }
         Ok(())
@@ -131,6 +131,7 @@ impl Fixture {
     }
 }
 
+#[expect(clippy::print_stderr, reason = "a test tells what it left behind")]
 impl Drop for Fixture {
     /// Files of mapped ids can only be removed from inside.
     fn drop(&mut self) {
@@ -146,13 +147,10 @@ pub(crate) const CLEAR: Job = Job { name: "clear", run: clear };
 
 fn clear(input: JobInput) -> Result<serde_json::Value, String> {
     let path: PathBuf = serde_json::from_value(input.request).map_err(|error| error.to_string())?;
-    for entry in std::fs::read_dir(&path).map_err(|error| error.to_string())? {
+    for entry in fs_err::read_dir(&path).map_err(|error| error.to_string())? {
         let path = entry.map_err(|error| error.to_string())?.path();
-        let removed = if path.is_dir() {
-            std::fs::remove_dir_all(&path)
-        } else {
-            std::fs::remove_file(&path)
-        };
+        let removed =
+            if path.is_dir() { fs_err::remove_dir_all(&path) } else { fs_err::remove_file(&path) };
         removed.map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(serde_json::Value::Null)
@@ -171,7 +169,7 @@ fn give(identity: &Identity, root: &Path) -> Result<()> {
 }
 
 fn copy_with_libraries(program: &Path, root: &Path, to: &Path) -> Result<()> {
-    std::fs::copy(program, to)?;
+    fs_err::copy(program, to)?;
     let output = Command::new("ldd").arg(program).output()?;
     for word in String::from_utf8_lossy(&output.stdout).split_whitespace() {
         if !word.starts_with('/') {
@@ -179,8 +177,8 @@ fn copy_with_libraries(program: &Path, root: &Path, to: &Path) -> Result<()> {
         }
         let into = root.join(word.trim_start_matches('/'));
         if !into.exists() {
-            std::fs::create_dir_all(into.parent().context("a library has a directory")?)?;
-            std::fs::copy(word, &into)?;
+            fs_err::create_dir_all(into.parent().context("a library has a directory")?)?;
+            fs_err::copy(word, &into)?;
         }
     }
     Ok(())

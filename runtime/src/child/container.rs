@@ -1,6 +1,7 @@
 //! Drives libcontainer: the only room that names it.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use libcontainer::container::builder::ContainerBuilder;
@@ -9,13 +10,19 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::wait::{WaitStatus, waitpid};
 
 use super::cgroup::CgroupPath;
+use super::console::Console;
 use super::executor::HookExecutor;
 use super::rootfs::{ROOT, WORKSHOP};
 use super::spec::{Proc, specification};
 use crate::messages::{Report, SandboxRequest};
+use crate::plan::Stdin;
 
 /// Runs the request's command as the first process of a container and waits for its end.
-pub(super) fn run(request: &SandboxRequest, stdin: Option<OwnedFd>) -> Result<Report, String> {
+pub(super) fn run(
+    request: &SandboxRequest,
+    stdin: Option<OwnedFd>,
+    builder: &UnixStream,
+) -> Result<Report, String> {
     let log = CauseLog::install();
     let proc = which_proc()?;
     let cgroup = CgroupPath::new(&request.id)?;
@@ -38,18 +45,27 @@ pub(super) fn run(request: &SandboxRequest, stdin: Option<OwnedFd>) -> Result<Re
         }
         text
     };
-    let executor = HookExecutor::new(request.plan.privilege)?;
+    let executor = HookExecutor::new(&request.plan)?;
+    let console = match request.plan.stdin {
+        Stdin::Terminal => Some(Console::listen()?),
+        Stdin::Null | Stdin::Inherit => None,
+    };
     let mut container = ContainerBuilder::new(request.id.clone(), SyscallType::default())
         .with_root_path(Path::new(WORKSHOP).join("state"))
         .map_err(&failed)?
         .with_executor(executor)
         .with_stdin(stdin)
+        .with_console_socket(console.as_ref().map(|_| Console::PATH))
         .as_init(&bundle)
         .with_systemd(false)
-        .with_detach(false)
+        // libcontainer's word for a console that is relayed by somebody else.
+        .with_detach(console.is_some())
         .build()
         .map_err(&failed)?;
     let pid = container.pid().ok_or("the container has no process")?;
+    if let Some(console) = console {
+        console.hand_over(request.terminal_size, builder)?;
+    }
     container.start().map_err(&failed)?;
     let ended = wait(pid)?;
     if let Err(error) = container.delete(true) {
@@ -153,9 +169,8 @@ impl tracing::Subscriber for CauseLog {
         event.record(&mut text);
         if std::process::id() != self.helper {
             let line = format!("sandbox: {}\n", text.0);
-            if rustix::io::write(rustix::stdio::stderr(), line.as_bytes()).is_err() {
-                return;
-            }
+            // Nowhere is left to report to when this fails.
+            rustix::io::write(rustix::stdio::stderr(), line.as_bytes()).unwrap_or_default();
         } else if let Ok(mut causes) = self.causes.lock() {
             causes.push(text.0);
         }

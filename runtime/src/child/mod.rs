@@ -3,10 +3,12 @@
 //! Both get their request on standard input, which is a socket to the builder.
 
 mod cgroup;
+mod console;
 mod container;
 mod enter;
 mod executor;
 mod job;
+mod mount_point;
 mod mounts;
 mod rootfs;
 mod sandbox;

@@ -6,10 +6,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use pathrs::Root as PathRoot;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, statat, unlinkat};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree};
 
+use super::mount_point::{MadePoint, mount_point};
 use crate::plan::MountPlan;
 use crate::sys::mount_setattr;
 
@@ -18,9 +18,8 @@ use crate::sys::mount_setattr;
 pub(super) struct Attached {
     /// The mounted root, to take it off again.
     top: OwnedFd,
-    /// Components that did not exist before: parent, name, whether a directory; outermost
-    /// first.
-    made: Vec<(OwnedFd, String, bool)>,
+    /// Components that did not exist before, outermost first.
+    made: Vec<MadePoint>,
 }
 
 impl Attached {
@@ -29,8 +28,8 @@ impl Attached {
         use std::os::fd::AsRawFd as _;
         let path = format!("/proc/self/fd/{}", self.top.as_raw_fd());
         drop_mount(&path);
-        for (parent, name, directory) in self.made.into_iter().rev() {
-            let name = name.as_str();
+        for MadePoint { parent, name, directory } in self.made.into_iter().rev() {
+            let name = name.as_os_str();
             let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
             if !directory {
                 let unused = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
@@ -42,7 +41,7 @@ impl Attached {
                 }
             }
             if let Err(error) = unlinkat(&parent, name, flags) {
-                tracing::debug!(%error, name, "the mount point was put to use");
+                tracing::debug!(%error, ?name, "the mount point was put to use");
             }
         }
     }
@@ -75,52 +74,8 @@ pub(super) fn attach(
     }
     let stat = statat(source, "", AtFlags::EMPTY_PATH).map_err(failed("stat"))?;
     let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    let opened = PathRoot::open(root).map_err(|error| format!("{}: {error}", root.display()))?;
-    let (point, made) = mount_point(&opened, &plan.target, directory)?;
+    let (point, made) = mount_point(root, &plan.target, directory)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree.as_fd(), "", point.as_fd(), "", flags).map_err(failed("move_mount"))?;
     Ok(Attached { top: tree, made })
-}
-
-/// Opens the target, making what is missing of it.
-fn mount_point(
-    root: &PathRoot,
-    target: &Path,
-    directory: bool,
-) -> Result<(OwnedFd, Vec<(OwnedFd, String, bool)>), String> {
-    if let Ok(handle) = root.resolve(target) {
-        return Ok((handle.into(), Vec::new()));
-    }
-    let text = |error: &dyn std::fmt::Display| format!("mount point {}: {error}", target.display());
-    let mut made = Vec::new();
-    let names: Vec<_> = target
-        .components()
-        .filter_map(|component| match component {
-            std::path::Component::Normal(name) => Some(name),
-            _ => None,
-        })
-        .collect();
-    let mut so_far = std::path::PathBuf::from("/");
-    let mut current: OwnedFd = root.resolve("/").map_err(|error| text(&error))?.into();
-    for (index, name) in names.iter().enumerate() {
-        so_far.push(name);
-        if let Ok(handle) = root.resolve(&so_far) {
-            current = handle.into();
-            continue;
-        }
-        let name = name.to_str().ok_or_else(|| text(&"not UTF-8"))?;
-        let inner = index + 1 < names.len() || directory;
-        let next = if inner {
-            rustix::fs::mkdirat(&current, name, Mode::from_raw_mode(0o755))
-                .map_err(|error| text(&error))?;
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            openat(&current, name, flags, Mode::empty()).map_err(|error| text(&error))?
-        } else {
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            openat(&current, name, flags | OFlags::WRONLY, Mode::from_raw_mode(0o644))
-                .map_err(|error| text(&error))?
-        };
-        made.push((std::mem::replace(&mut current, next), name.to_owned(), inner));
-    }
-    Ok((current, made))
 }

@@ -17,7 +17,7 @@ pub(super) fn serve(socket: &UnixStream) -> Result<Report, String> {
     enter::become_root()?;
     cgroup::prepare()?;
     let mut root = rootfs::assemble(&request.plan, sources)?;
-    let ended = container::run(&request, files.pop());
+    let ended = container::run(&request, files.pop(), socket);
     root.clear_mount_points();
     ended
 }

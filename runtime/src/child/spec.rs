@@ -13,7 +13,7 @@ use oci_spec::runtime::{
 
 use super::cgroup::CgroupPath;
 use crate::messages::SandboxRequest;
-use crate::plan::{Network, Privilege};
+use crate::plan::{Network, Privilege, Stdin};
 
 /// What package managers and their maintainer scripts need. Everything counts inside the
 /// user namespace only.
@@ -51,10 +51,13 @@ pub(super) fn specification(
 ) -> Result<Spec, String> {
     let plan = &request.plan;
     let text = |error: oci_spec::OciSpecError| format!("runtime specification: {error}");
-    let env = plan.env.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+    // The executor sets the real environment. Without this line libcontainer would ask the
+    // image's passwd file, and its name service libraries, for a home directory, with
+    // descriptors of the host still open.
+    let env = vec!["HOME=/".to_owned()];
     let capabilities = capabilities(plan.privilege).map_err(text)?;
     let process = ProcessBuilder::default()
-        .terminal(false)
+        .terminal(plan.stdin == Stdin::Terminal)
         .user(UserBuilder::default().uid(0u32).gid(0u32).build().map_err(text)?)
         .args(plan.argv.clone())
         .env(env)

@@ -3,5 +3,6 @@
 pub(crate) mod cancel;
 pub(crate) mod job;
 mod lines;
+mod pty;
 pub(crate) mod run;
 mod spawn;

@@ -1,7 +1,8 @@
 //! Runs one plan and reports how it ended.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,17 +106,21 @@ pub fn run(
             .gids
             .iter()
             .any(|range| (range.inside..=5).contains(&5) && range.count + range.inside > 5),
+        terminal_size: super::pty::size(),
     };
     let stdin = io::stdin();
     let inherited = [stdin.as_fd()];
-    let fds = if plan.stdin == Stdin::Inherit { &inherited[..] } else { &[] };
+    // The user's terminal itself stays outside: whoever holds it can type into it.
+    let inherit = plan.stdin == Stdin::Inherit && !rustix::termios::isatty(&stdin);
+    let fds = if inherit { &inherited[..] } else { &[] };
     let mut helper = spawn(crate::child::SANDBOX_VERB, identity, &request, fds, true)?;
-    let pidfd = helper.pidfd.try_clone().map_err(|source| RunError::Channel { source })?;
+    let channel_error = |source| RunError::Channel { source };
+    let pidfd = helper.pidfd.try_clone().map_err(channel_error)?;
     let watched = cancel.watch(pidfd);
-    let limit = plan.time_limit_ms.map(Duration::from_millis);
-    helper.socket.set_read_timeout(limit).map_err(|source| RunError::Channel { source })?;
+    let deadline = plan.time_limit_ms.map(|limit| begun + Duration::from_millis(limit));
     let (stdout, stderr) = (helper.child.stdout.take(), helper.child.stderr.take());
     let sink = Mutex::new(sink);
+    let (stop_relay, stopped) = UnixStream::pair().map_err(channel_error)?;
     let report = std::thread::scope(|scope| {
         let pass = |stream: Stream, line: &[u8]| {
             if let Ok(mut sink) = sink.lock() {
@@ -128,10 +133,17 @@ pub fn run(
         if let Some(pipe) = stderr {
             scope.spawn(move || drain(pipe, |line| pass(Stream::Stderr, line)));
         }
-        let report = channel::receive::<Report>(&helper.socket);
+        let mut report = next_report(&helper.socket, deadline);
+        if let Ok(Some((Report::Terminal, fds))) = &mut report {
+            let terminals = std::mem::take(fds);
+            let stopped = &stopped;
+            scope.spawn(move || relay(&terminals, stopped));
+            report = next_report(&helper.socket, deadline);
+        }
         if report.is_err() {
             watched.kill();
         }
+        drop(stop_relay);
         report
     });
     let elapsed = begun.elapsed();
@@ -147,6 +159,27 @@ pub fn run(
         Err(source) => return Err(RunError::Channel { source }),
     };
     Ok(Outcome { status, elapsed })
+}
+
+/// Waits for the helper's next word, at most until `deadline`.
+fn next_report(
+    socket: &UnixStream,
+    deadline: Option<Instant>,
+) -> io::Result<Option<(Report, Vec<OwnedFd>)>> {
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    if left.is_some_and(|left| left.is_zero()) {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    socket.set_read_timeout(left)?;
+    channel::receive(socket)
+}
+
+fn relay(terminals: &[OwnedFd], stopped: &UnixStream) {
+    for terminal in terminals {
+        if let Err(error) = super::pty::relay(terminal, stopped) {
+            tracing::warn!(%error, "the terminal is no longer relayed");
+        }
+    }
 }
 
 fn drain(pipe: impl io::Read, each: impl FnMut(&[u8])) {

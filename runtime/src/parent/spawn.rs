@@ -77,7 +77,12 @@ pub(super) fn spawn<T: Serialize>(
     let (socket, theirs) = UnixStream::pair().map_err(io_error("socketpair"))?;
     let output = || if piped { Stdio::piped() } else { Stdio::inherit() };
     let binary = sealed_binary().map_err(io_error("copy of the binary"))?;
-    let child = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()))
+    let mut command = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()));
+    if piped {
+        // The helper of a sandbox holds nothing that a hook should not see.
+        command.env_clear();
+    }
+    let child = command
         .arg(verb)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(if piped { Stdio::piped() } else { Stdio::null() })
