@@ -40,10 +40,18 @@ impl IdentityError {
     /// What the user, or root, can do about it.
     pub fn fix(&self) -> String {
         match self {
-            Self::NoRange { user, .. } => format!(
-                "as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-            ),
-            Self::NoHelper { .. } => "as root: apt-get install uidmap".to_owned(),
+            Self::NoRange { user, .. } => {
+                let text = |file| fs_err::read_to_string(file).unwrap_or_default();
+                let first = unclaimed(&format!("{}\n{}", text("/etc/subuid"), text("/etc/subgid")));
+                let last = first.saturating_add(IDS - 1);
+                format!(
+                    "as root: usermod --add-subuids {first}-{last} --add-subgids {first}-{last} {user} (the line {user}:{first}:{IDS} in /etc/subuid and /etc/subgid)"
+                )
+            }
+            Self::NoHelper { .. } => {
+                "as root: apt-get install uidmap (elsewhere the package is shadow-utils or shadow)"
+                    .to_owned()
+            }
             Self::NamespaceTooSmall { .. } => {
                 "give the container 65536 ids (Kubernetes: hostUsers: false)".to_owned()
             }

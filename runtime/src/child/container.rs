@@ -112,7 +112,7 @@ fn which_proc() -> Result<Proc, String> {
 }
 
 /// Whether anything is mounted below /proc.
-fn proc_is_covered() -> bool {
+pub(crate) fn proc_is_covered() -> bool {
     let text = fs_err::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     text.lines().any(|line| {
         line.split(' ').nth(4).is_some_and(|point| {

@@ -18,6 +18,8 @@ mod spec;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+pub(crate) use container::proc_is_covered;
+
 use crate::messages::Report;
 use crate::parent::job::Job;
 

@@ -1,0 +1,66 @@
+//! What can only be tried as root of a fresh user namespace.
+
+use std::path::Path;
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use super::{Check, check};
+use crate::parent::job::JobInput;
+
+const NONE: Option<&str> = None;
+
+/// The body of [`super::PROBE_JOB`].
+pub(super) fn look(_: JobInput) -> Result<serde_json::Value, String> {
+    mount(Some("tmpfs"), "/tmp", Some("tmpfs"), MsFlags::empty(), NONE)
+        .map_err(|error| format!("mount(tmpfs): {error}"))?;
+    for directory in ["a", "b", "u", "w", "m"] {
+        fs_err::create_dir(Path::new("/tmp").join(directory)).map_err(|error| error.to_string())?;
+    }
+    let checks = [overlay(), control_groups(), foreign_architectures()];
+    serde_json::to_value(checks).map_err(|error| error.to_string())
+}
+
+fn overlay() -> Check {
+    let name = "overlay in a user namespace";
+    let options = "lowerdir=/tmp/a:/tmp/b,upperdir=/tmp/u,workdir=/tmp/w,userxattr";
+    match mount(Some("overlay"), "/tmp/m", Some("overlay"), MsFlags::empty(), Some(options)) {
+        Ok(()) => {
+            if umount2("/tmp/m", MntFlags::MNT_DETACH).is_err() {
+                tracing::debug!("the trial overlay goes with the namespace");
+            }
+            check(name, true, "works with userxattr", "")
+        }
+        Err(nix::errno::Errno::ENODEV) => {
+            let fix = "as root: modprobe overlay";
+            check(name, false, "the kernel does not know overlay", fix)
+        }
+        Err(error) => {
+            let detail = format!("mount(overlay, userxattr): {error}");
+            check(name, false, &detail, "use a kernel from 5.11 on with the overlay module")
+        }
+    }
+}
+
+fn control_groups() -> Check {
+    let v2 = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .iter()
+        .find(|path| Path::new(path).join("cgroup.controllers").exists());
+    if let Some(path) = v2 {
+        return check("control groups", true, &format!("version 2 at {path}"), "");
+    }
+    let detail = "no version 2 hierarchy is mounted; one is mounted privately";
+    check("control groups", false, detail, "").optional()
+}
+
+fn foreign_architectures() -> Check {
+    let name = "foreign architectures";
+    match mount(Some("binfmt_misc"), "/tmp/m", Some("binfmt_misc"), MsFlags::empty(), NONE) {
+        Ok(()) => check(name, true, "binfmt_misc mounts in a user namespace", ""),
+        Err(error) => {
+            let detail = format!("mount(binfmt_misc): {error}");
+            let fix = "use a kernel from 6.7 on to build for another architecture";
+            check(name, false, &detail, fix)
+        }
+    }
+    .optional()
+}
