@@ -12,7 +12,7 @@ const IDS: u32 = 65536;
 #[non_exhaustive]
 pub enum IdentityError {
     /// The user has no range of subordinate ids.
-    #[error("{file} gives {user} no range of at least 65535 subordinate ids")]
+    #[error("{file} has no range of at least 65535 subordinate ids for {user}")]
     NoRange {
         /// `/etc/subuid` or `/etc/subgid`.
         file: &'static str,
