@@ -122,43 +122,72 @@ pub fn write(session: &Session, request: &Request, content: Content) -> Result<V
     };
     let files: Vec<_> = aside.iter().map(|(_, _, file)| file.as_file().as_fd()).collect();
     run_write(&session.identity, &message, &files)?;
-    let mut finished = Vec::new();
+    // Everything that can fail for want of space is done before the first name appears.
+    let mut complete = Vec::new();
     for (_, to, file) in aside {
-        finished.push(name(session, request, &to, file)?);
+        complete.push((Complete::new(request, &to, file).map_err(io)?, to));
+    }
+    let mut finished = Vec::new();
+    for (output, to) in complete {
+        let done = output.name(request, to).map_err(io)?;
+        session.reporter.event(&Event::Output { path: done.path.clone(), bytes: done.bytes });
+        finished.push(done);
     }
     Ok(finished)
 }
 
-fn name(
-    session: &Session,
-    request: &Request,
-    to: &Path,
+/// An output with its checksum files, all on disk, none with a name yet.
+struct Complete {
     file: tempfile::NamedTempFile,
-) -> Result<Finished> {
-    use std::os::unix::fs::PermissionsExt;
-    let io = |error: std::io::Error| Failure::wrap(Kind::Host, "an output", &error);
-    file.as_file().sync_all().map_err(io)?;
-    fs_err::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).map_err(io)?;
-    let md5 = request.checksums.contains(&Checksum::Md5);
-    let sums = checksums(file.path(), md5).map_err(io)?;
-    if request.keep_old && !request.native {
-        keep_old(to).map_err(io)?;
-    }
-    file.persist(to).map_err(|error| io(error.error))?;
-    for (wanted, ending, sum) in [
-        (Checksum::Md5, "md5", sums.md5.clone().unwrap_or_default()),
-        (Checksum::Sha256, "sha256", sums.sha256.clone()),
-    ] {
-        if request.checksums.contains(&wanted) {
-            let shown = to.strip_prefix(&request.cwd).unwrap_or(to);
-            let path = with_suffix(to, ending);
-            fs_err::write(path, format!("{sum}  {}\n", shown.display())).map_err(io)?;
+    sha256: String,
+    /// Ending and content of the checksum files.
+    sums: Vec<(&'static str, tempfile::NamedTempFile)>,
+}
+
+impl Complete {
+    fn new(request: &Request, to: &Path, file: tempfile::NamedTempFile) -> std::io::Result<Self> {
+        use std::io::Write as _;
+        seal(&file)?;
+        let md5 = request.checksums.contains(&Checksum::Md5);
+        let sums = checksums(file.path(), md5)?;
+        let mut files = Vec::new();
+        for (wanted, ending, sum) in [
+            (Checksum::Md5, "md5", sums.md5.as_deref().unwrap_or_default()),
+            (Checksum::Sha256, "sha256", sums.sha256.as_str()),
+        ] {
+            if request.checksums.contains(&wanted) {
+                let directory = to.parent().unwrap_or(Path::new("/"));
+                let mut file =
+                    tempfile::Builder::new().prefix(".goldsmith-").tempfile_in(directory)?;
+                let shown = to.strip_prefix(&request.cwd).unwrap_or(to);
+                writeln!(file, "{sum}  {}", shown.display())?;
+                seal(&file)?;
+                files.push((ending, file));
+            }
         }
+        Ok(Self { file, sha256: sums.sha256, sums: files })
     }
-    let (stamp, bytes) =
-        stamp(to).ok_or_else(|| Failure::new(Kind::Host, format!("{} vanished", to.display())))?;
-    session.reporter.event(&Event::Output { path: to.to_path_buf(), bytes });
-    Ok(Finished { path: to.to_path_buf(), bytes, sha256: sums.sha256, stamp })
+
+    /// Gives the files their names. A rename replaces a symbolic link that turned up there
+    /// meanwhile; it never writes through it.
+    fn name(self, request: &Request, to: PathBuf) -> std::io::Result<Finished> {
+        if request.keep_old && !request.native {
+            keep_old(&to)?;
+        }
+        self.file.persist(&to).map_err(|error| error.error)?;
+        for (ending, file) in self.sums {
+            file.persist(with_suffix(&to, ending)).map_err(|error| error.error)?;
+        }
+        let (stamp, bytes) = stamp(&to).ok_or(std::io::ErrorKind::NotFound)?;
+        Ok(Finished { path: to, bytes, sha256: self.sha256, stamp })
+    }
+}
+
+/// On disk, and readable by everybody as an image is.
+fn seal(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
+    file.as_file().sync_all()
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -184,4 +213,71 @@ fn keep_old(path: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+    use std::os::unix::fs::symlink;
+
+    fn request(cwd: &Path) -> Request {
+        let mut request = Request::new(std::collections::BTreeMap::new(), cwd.to_path_buf());
+        request.set_output("image");
+        request.types = vec![ImageType::Qcow2];
+        request.checksums = vec![Checksum::Md5, Checksum::Sha256];
+        request.native = true;
+        request
+    }
+
+    fn put(request: &Request, to: &Path) -> std::io::Result<Finished> {
+        let mut file = tempfile::NamedTempFile::new_in(&request.cwd)?;
+        file.write_all(b"image")?;
+        Complete::new(request, to, file)?.name(request, to.to_path_buf())
+    }
+
+    #[test]
+    fn odd_things_in_the_way_are_left_alone_r26() {
+        let place = tempfile::tempdir().unwrap();
+        let request = request(place.path());
+        let output = path(&request, ImageType::Qcow2);
+        assert!(check(&request).is_ok(), "nothing is there");
+        fs_err::write(&output, "old").unwrap();
+        assert!(check(&request).is_ok(), "an older image may be replaced");
+        fs_err::remove_file(&output).unwrap();
+        symlink(place.path().join("elsewhere"), &output).unwrap();
+        assert_eq!(check(&request).unwrap_err().kind, Kind::Usage);
+        fs_err::remove_file(&output).unwrap();
+        fs_err::create_dir(&output).unwrap();
+        assert_eq!(check(&request).unwrap_err().kind, Kind::Usage);
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let mut request = request(place.path());
+        request.set_output("no/such/image");
+        let failure = check(&request).unwrap_err();
+        assert_eq!(failure.kind, Kind::Host);
+        assert!(failure.message.contains("no/such"), "{failure}");
+    }
+
+    #[test]
+    fn links_are_replaced_never_followed_r26() {
+        let place = tempfile::tempdir().unwrap();
+        let canary = place.path().join("canary");
+        fs_err::write(&canary, "untouched").unwrap();
+        let request = request(place.path());
+        let output = path(&request, ImageType::Qcow2);
+        for link in [output.clone(), with_suffix(&output, "md5"), with_suffix(&output, "sha256")] {
+            symlink(&canary, link).unwrap();
+        }
+        let finished = put(&request, &output).unwrap();
+        assert!(finished.is_there());
+        assert_eq!(fs_err::read_to_string(&canary).unwrap(), "untouched");
+        let sum = fs_err::read_to_string(with_suffix(&output, "sha256")).unwrap();
+        assert_eq!(sum, format!("{}  image.qcow2\n", finished.sha256));
+        let names = fs_err::read_dir(place.path()).unwrap().count();
+        assert_eq!(names, 4, "something is left aside");
+    }
 }
