@@ -73,6 +73,14 @@ pub struct MountPlan {
 pub enum MountSource {
     /// A file or directory of the host with all that is mounted below it.
     Bind(PathBuf),
+    /// The same, for a path that somebody inside chose: it is resolved below `root`, and one
+    /// that leads out of there, by `..` or a symlink, is refused.
+    BindBelow {
+        /// A directory of the host.
+        root: PathBuf,
+        /// Relative to `root`.
+        path: PathBuf,
+    },
     /// An overlay.
     Overlay(OverlayPlan),
     /// An empty tmpfs.

@@ -13,6 +13,7 @@ pub(crate) const CASES: &[Case] = &[
     ("the_binary_cannot_be_overwritten_r2", binary_is_safe),
     ("mount_targets_stay_inside_r3", targets_stay_inside),
     ("bind_sources_are_what_was_named_r5", bind_sources),
+    ("sources_that_hooks_chose_stay_below_r5", chosen_sources),
     ("mounts_do_not_leak_to_the_host_r8", mounts_do_not_leak),
     ("supplementary_groups_are_gone_r11", groups_are_gone),
     ("capabilities_and_seccomp_r12", capabilities),
@@ -101,6 +102,40 @@ fn bind_sources() -> Result<()> {
     });
     let ran = fixture.run(&plan)?;
     ensure!(ran.stdout == "own\n", "{ran:?}");
+    Ok(())
+}
+
+/// A path that a hook chose counts below its own directory (CVE-2024-1753).
+fn chosen_sources() -> Result<()> {
+    let fixture = Fixture::new()?;
+    fs_err::create_dir_all(fixture.path("cache/apt"))?;
+    fs_err::write(fixture.path("cache/apt/own"), "own")?;
+    fs_err::write(fixture.path("secret"), "secret")?;
+    symlink("/", fixture.path("cache/top"))?;
+    symlink("..", fixture.path("cache/up"))?;
+    symlink("apt", fixture.path("cache/inner"))?;
+    let mut plan = fixture.plan("cat /data/own");
+    for (path, allowed) in [
+        ("apt", true),
+        ("inner", true),
+        ("apt/../apt", true),
+        ("top", false),
+        ("up", false),
+        ("..", false),
+        ("apt/../../cache", false),
+        ("/etc", false),
+    ] {
+        let source = MountSource::BindBelow { root: fixture.path("cache"), path: path.into() };
+        plan.mounts = vec![MountPlan { target: "/data".into(), source, read_only: false }];
+        match (fixture.run(&plan), allowed) {
+            (Ok(ran), true) => ensure!(ran.stdout == "own\n", "{path}: {ran:?}"),
+            (Err(error), false) => {
+                ensure!(format!("{error:#}").contains("leads out of"), "{path}: {error:#}");
+            }
+            (other, _) => anyhow::bail!("{path}: {other:?}"),
+        }
+        fixture.reset()?;
+    }
     Ok(())
 }
 

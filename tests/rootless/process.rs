@@ -1,5 +1,6 @@
 //! Status, output, time limits: what a caller relies on.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -7,6 +8,7 @@ use goldsmith_runtime::{Cancel, ExitStatus, RootPlan};
 
 use crate::Case;
 use crate::fixture::Fixture;
+use crate::own_run;
 
 pub(crate) const CASES: &[Case] = &[
     ("exit_status_is_exact", exit_status_is_exact),
@@ -16,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     ("the_time_limit_kills_the_tree", time_limit),
     ("cancel_kills_the_tree", cancel),
     ("children_do_not_survive_r17", children_do_not_survive),
+    ("a_killed_builder_leaves_nothing_r17", killed_builder),
     ("the_upper_directory_holds_what_was_written", upper_holds_result),
     ("directory_roots_are_written_in_place", directory_root),
     ("renaming_a_lower_directory_is_refused_by_overlays_only", cross_device_rename),
@@ -87,12 +90,44 @@ fn children_do_not_survive() -> Result<()> {
     let marker = format!("3{}", std::process::id());
     fixture
         .output(&format!("setsid bash -c 'trap \"\" TERM; sleep {marker} & wait' & sleep 0.3"))?;
+    let left = sleepers(&marker)?;
+    ensure!(left.is_empty(), "still there: {left:?}");
+    Ok(())
+}
+
+fn killed_builder() -> Result<()> {
+    let fixture = Fixture::new()?;
+    let marker = format!("4{}", std::process::id());
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo")?;
+    let script = format!("trap '' TERM; setsid sleep {marker} & sleep {marker}; true");
+    let mut builder =
+        own_run(&fixture.plan(&script))?.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    // Both must run; the plan's time limit ends the wait when they never do.
+    while sleepers(&marker)?.len() < 2 {
+        ensure!(builder.try_wait()?.is_none(), "the builder is gone");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    builder.kill()?;
+    builder.wait()?;
+    // The kernel takes the rest down; the test's own time limit ends this.
+    while !sleepers(&marker)?.is_empty() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    ensure!(mounts == fs_err::read_to_string("/proc/self/mountinfo")?, "mounts are left");
+    Ok(())
+}
+
+/// Command lines of living processes that sleep for `marker`.
+fn sleepers(marker: &str) -> Result<Vec<String>> {
+    let mut found = Vec::new();
     for entry in fs_err::read_dir("/proc")? {
         let line = fs_err::read(entry?.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).into_owned();
-        ensure!(!line.contains(&format!("sleep\0{marker}")), "still there: {line:?}");
+        if line.contains(&format!("sleep\0{marker}")) {
+            found.push(line);
+        }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn upper_holds_result() -> Result<()> {

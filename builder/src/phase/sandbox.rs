@@ -136,7 +136,7 @@ impl HostDirectories {
         mounts.push(mount(paths::HOOKS, hooks, false));
         for recorded in trees.mounts {
             let target = format!("{}{}", paths::MNT, recorded.target.display());
-            mounts.push(bind(target, &self.recorded_source(recorded)?, recorded.read_only));
+            mounts.push(self.again(recorded, target.into())?);
         }
         Ok(SandboxPlan {
             id_hint: "host".into(),
@@ -179,8 +179,7 @@ impl HostDirectories {
             mounts.push(bind(inside.clone(), outside, true));
         }
         for recorded in trees.mounts {
-            let source = self.recorded_source(recorded)?;
-            mounts.push(bind(recorded.target.clone(), &source, recorded.read_only));
+            mounts.push(self.again(recorded, recorded.target.clone())?);
         }
         Ok(SandboxPlan {
             id_hint: "target".into(),
@@ -197,16 +196,21 @@ impl HostDirectories {
         })
     }
 
-    /// Where a mount that a hook made in the tools container comes from on the host.
-    fn recorded_source(&self, recorded: &RecordedMount) -> Result<PathBuf> {
-        let below = |root: String, outside: &Path| {
-            recorded.source.strip_prefix(&root).ok().map(|rest| outside.join(rest))
+    /// A mount that a hook made in the tools container, for another sandbox.
+    ///
+    /// Its source is what a hook wrote: it counts below the directory that it names, and
+    /// only the caches are writable, as they were for the hook.
+    fn again(&self, recorded: &RecordedMount, target: PathBuf) -> Result<MountPlan> {
+        let below = |inside: String, outside: &Path, read_only: bool| {
+            let path = recorded.source.strip_prefix(&inside).ok()?.to_path_buf();
+            let source = MountSource::BindBelow { root: outside.to_path_buf(), path };
+            Some(mount(target.clone(), source, recorded.read_only || read_only))
         };
-        let cache = below(format!("{}/image-create", paths::CACHE), &self.image_cache)
-            .or_else(|| below(format!("{}/lockfiles", paths::CACHE), &self.lockfiles))
-            .or_else(|| below(paths::LIB.to_owned(), &self.lib));
+        let cache = below(format!("{}/image-create", paths::CACHE), &self.image_cache, false)
+            .or_else(|| below(format!("{}/lockfiles", paths::CACHE), &self.lockfiles, false))
+            .or_else(|| below(paths::LIB.to_owned(), &self.lib, true));
         let elements = self.elements.iter().enumerate().find_map(|(index, directory)| {
-            below(format!("{}/{index}", paths::ELEMENTS), directory)
+            below(format!("{}/{index}", paths::ELEMENTS), directory, true)
         });
         cache.or(elements).ok_or_else(|| {
             let message = format!(

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
 use super::mounts::{Attached, attach};
 use crate::plan::{MountPlan, MountSource, OverlayPlan, RootPlan, SandboxPlan};
@@ -27,28 +27,44 @@ impl Sources {
     }
 }
 
-fn overlay_paths(overlay: &OverlayPlan) -> impl Iterator<Item = &Path> {
-    let lowers = overlay.lowers.iter().map(AsRef::as_ref);
-    lowers.chain([overlay.upper.as_ref(), overlay.work.as_ref()])
+fn open(path: &Path) -> Result<OwnedFd, String> {
+    openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|error| format!("open({}): {error}", path.display()))
+}
+
+/// Opens what a hook named: nothing on the way may lead out of `root`.
+fn open_below(root: &Path, path: &Path) -> Result<OwnedFd, String> {
+    let top = open(root)?;
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    openat2(&top, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).map_err(|error| {
+        let (path, root) = (path.display(), root.display());
+        match error {
+            rustix::io::Errno::XDEV => format!("the mount source {path} leads out of {root}"),
+            error => format!("open({path} below {root}): {error}"),
+        }
+    })
+}
+
+fn open_overlay(overlay: &OverlayPlan, sources: &mut VecDeque<OwnedFd>) -> Result<(), String> {
+    for path in overlay.lowers.iter().chain([&overlay.upper, &overlay.work]) {
+        sources.push_back(open(path)?);
+    }
+    Ok(())
 }
 
 /// Opens every directory and file that the plan names, in the plan's order.
 pub(super) fn open_sources(plan: &SandboxPlan) -> Result<Sources, String> {
     let mut sources = VecDeque::new();
-    let mut open = |path: &Path| -> Result<(), String> {
-        let fd = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|error| format!("open({}): {error}", path.display()))?;
-        sources.push_back(fd);
-        Ok(())
-    };
     match &plan.root {
-        RootPlan::Overlay(overlay) => overlay_paths(overlay).try_for_each(&mut open)?,
-        RootPlan::Directory(directory) => open(directory)?,
+        RootPlan::Overlay(overlay) => open_overlay(overlay, &mut sources)?,
+        RootPlan::Directory(directory) => sources.push_back(open(directory)?),
     }
     for MountPlan { source, .. } in &plan.mounts {
         match source {
-            MountSource::Bind(path) => open(path)?,
-            MountSource::Overlay(overlay) => overlay_paths(overlay).try_for_each(&mut open)?,
+            MountSource::Bind(path) => sources.push_back(open(path)?),
+            MountSource::BindBelow { root, path } => sources.push_back(open_below(root, path)?),
+            MountSource::Overlay(overlay) => open_overlay(overlay, &mut sources)?,
             MountSource::Tmpfs { .. } | MountSource::Text(_) => {}
         }
     }
@@ -100,7 +116,7 @@ fn detached(planned: &MountPlan, index: usize, sources: &mut Sources) -> Result<
     let stage = Path::new(&stage);
     let make = || fs_err::create_dir(stage).map_err(|error| error.to_string());
     match &planned.source {
-        MountSource::Bind(_) => return sources.next(),
+        MountSource::Bind(_) | MountSource::BindBelow { .. } => return sources.next(),
         MountSource::Overlay(overlay) => {
             make()?;
             mount_overlay(overlay, sources, stage)?;
