@@ -1,0 +1,74 @@
+//! Runs the scripts of tests/shell: each says what differs and exits 1, or exits 0.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+fn script(name: &str) -> Result<()> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("shell").join(name);
+    let output = Command::new("bash").arg(path).output()?;
+    ensure!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+#[test]
+fn every_script_is_run() -> Result<()> {
+    let own = include_str!("shell.rs");
+    for entry in fs_err::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("shell"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let named = own.contains(&format!("script(\"{name}\")"));
+        ensure!(named || !name.ends_with(".sh"), "{name} is forgotten");
+    }
+    Ok(())
+}
+
+#[test]
+fn cache_url() -> Result<()> {
+    script("cache_url.sh")
+}
+
+#[test]
+fn dib_run_parts() -> Result<()> {
+    script("dib_run_parts.sh")
+}
+
+#[test]
+fn elements_keep_the_house_rules() -> Result<()> {
+    script("elements.sh")
+}
+
+#[test]
+fn lib_functions() -> Result<()> {
+    script("lib_functions.sh")
+}
+
+#[test]
+fn manifests() -> Result<()> {
+    script("manifests.sh")
+}
+
+#[test]
+fn package_installs() -> Result<()> {
+    script("package_installs.sh")
+}
+
+#[test]
+fn pkg_map() -> Result<()> {
+    script("pkg_map.sh")
+}
+
+#[test]
+fn shims() -> Result<()> {
+    script("shims.sh")
+}
+
+#[test]
+fn svc_map() -> Result<()> {
+    script("svc_map.sh")
+}

@@ -1,0 +1,39 @@
+# Read by tests/run and tests/example: what they need of the machine.
+# shellcheck shell=bash
+
+# Prints what is missing of the commands and files named as COMMAND:PACKAGE.
+missing_packages() {
+    local pair
+    for pair in "$@"; do
+        command -v "${pair%%:*}" > /dev/null 2>&1 || [ -e "${pair%%:*}" ] || echo "${pair#*:}"
+    done | sort -u
+}
+
+# Installs packages as root; as a user prints the root command that would and stops.
+need_packages() {
+    local packages
+    packages=$(missing_packages "$@" | tr '\n' ' ')
+    [ -n "$packages" ] || return 0
+    if [ "$(id -u)" != 0 ]; then
+        echo "missing: $packages" >&2
+        echo "as root: apt-get update && apt-get install -y --no-install-recommends $packages" >&2
+        exit 4
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -q
+    # shellcheck disable=SC2086
+    if ! apt-get install -yq --no-install-recommends $packages; then
+        # A backport of qemu-utils keeps the release's emulator out: take both from the release.
+        local release
+        release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+        # shellcheck disable=SC2086
+        apt-get install -yq --no-install-recommends --allow-downgrades $packages "qemu-utils/$release"
+    fi
+}
+
+need_rust() {
+    if ! command -v cargo > /dev/null 2>&1; then
+        echo "missing: a Rust toolchain; see https://rustup.rs" >&2
+        exit 4
+    fi
+}

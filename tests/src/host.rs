@@ -1,0 +1,82 @@
+//! What a build must leave as it was.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+/// Mounts, loop devices and processes of the program, counted before a test.
+#[derive(Debug, PartialEq, Eq)]
+pub struct HostInvariant {
+    mounts: String,
+    loops: BTreeSet<String>,
+    temporary: usize,
+}
+
+impl HostInvariant {
+    /// Looks at the host and at the cache's directory of unfinished work.
+    ///
+    /// # Errors
+    ///
+    /// When /proc cannot be read.
+    pub fn take(cache: &Path) -> Result<Self> {
+        let mut loops = BTreeSet::new();
+        for entry in fs_err::read_dir("/sys/block")?.flatten() {
+            if entry.path().join("loop/backing_file").exists() {
+                loops.insert(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        let count = |name: &str| fs_err::read_dir(cache.join(name)).map_or(0, Iterator::count);
+        Ok(Self {
+            mounts: fs_err::read_to_string("/proc/self/mountinfo")?,
+            loops,
+            temporary: count("tmp") + count("run"),
+        })
+    }
+
+    /// Fails when anything is left behind. Processes get a moment to die.
+    ///
+    /// # Errors
+    ///
+    /// Naming what is left.
+    pub fn check(&self, cache: &Path) -> Result<()> {
+        let mut helpers = Vec::new();
+        for _ in 0..50 {
+            helpers = own_helpers();
+            if helpers.is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        ensure!(helpers.is_empty(), "processes are left: {helpers:?}");
+        let now = Self::take(cache)?;
+        ensure!(now.mounts == self.mounts, "mounts changed");
+        ensure!(now.loops == self.loops, "loop devices: {:?}, before {:?}", now.loops, self.loops);
+        ensure!(
+            now.temporary <= self.temporary,
+            "{} unfinished trees, before {}",
+            now.temporary,
+            self.temporary
+        );
+        Ok(())
+    }
+}
+
+/// Helpers of this user that still run.
+fn own_helpers() -> Vec<String> {
+    use std::os::unix::fs::MetadataExt;
+    let own = rustix::process::geteuid().as_raw();
+    let mut found = Vec::new();
+    let Ok(list) = fs_err::read_dir("/proc") else { return found };
+    for entry in list.flatten() {
+        if !entry.metadata().is_ok_and(|data| data.uid() == own) {
+            continue;
+        }
+        let line = fs_err::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains("__sandbox") || line.contains("__job") {
+            found.push(line);
+        }
+    }
+    found
+}
