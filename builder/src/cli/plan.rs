@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::build::BuildArgs;
 use crate::error::Result;
-use crate::phase::build::prepare;
+use crate::phase::prepare::prepare;
 use crate::phase::table::PHASES;
 use crate::report::{Options, Reporter};
 

@@ -1,103 +1,29 @@
 //! A whole build: from a request to outputs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use goldsmith_images::disk::layout::DiskLayout;
-use goldsmith_images::store::SnapshotId;
 use goldsmith_images::tree::Normalise;
 use goldsmith_runtime::Network;
 
 use super::key::{Key, KeyBuilder};
 use super::paths;
+use super::prepare::{Prepared, hooks_base, host_directories, prepare};
 use super::run::{Ground, PhaseRun, give};
-use super::sandbox::HostDirectories;
 use super::session::{Done, Recipe, Session};
 use super::state::State;
 use super::table::{PHASES, Phase, Place};
 use crate::base::mirror::{self, Mirror};
 use crate::base::{self, Base, Bootstrap};
 use crate::block_device;
-use crate::element::shipped::{self, Shipped};
-use crate::element::{ElementGraph, base_yaml, resolve, scan};
 use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::{DiskFacts, Environment};
-use crate::hook::{HookTree, collect};
 use crate::materialise::{jobs, outputs};
 use crate::request::Request;
 
 /// Changes whenever sandboxes begin to look different to hooks.
 const SANDBOX: &str = "1";
-
-/// What a build is made of before anything ran.
-#[derive(Debug)]
-pub struct Prepared {
-    /// The elements.
-    pub graph: ElementGraph,
-    /// The hooks tree.
-    pub hooks: HookTree,
-    /// The partitions and file systems.
-    pub disk: block_device::Plan,
-    shipped: Shipped,
-    base: Option<(String, base_yaml::Base)>,
-}
-
-/// Resolves elements, hooks and the disk; touches nothing but the store's shipped elements.
-///
-/// # Errors
-///
-/// When an element or a configuration file is wrong.
-pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
-    let shipped = shipped::unpack(&session.store.elements())?;
-    let mut search_path = request.elements_path.clone();
-    if !request.no_builtin_elements {
-        search_path.push(shipped.elements.clone());
-    }
-    let catalogue = scan(&search_path)?;
-    for (name, path) in &catalogue.overridden {
-        session.reporter.info(format!("element {name} of {} is overridden", path.display()));
-    }
-    let wanted = crate::compat::implicit_elements(request);
-    let graph = resolve(&catalogue, &wanted)?;
-    let base = find_base(&graph, request)?;
-    let left_out: Vec<String> = base
-        .iter()
-        .flat_map(|(name, base)| {
-            base.debian.replaces.iter().map(move |hook| format!("{name}/{hook}"))
-        })
-        .collect();
-    let hooks = collect(&graph, &left_out)?;
-    let seed = format!("{}/{}", request.arch, graph.names());
-    let elements: Vec<_> =
-        graph.elements.iter().map(|e| (e.name.clone(), e.path.clone())).collect();
-    let disk = block_device::Plan::load(&block_device::Inputs {
-        config_override: request.env.get("DIB_BLOCK_DEVICE_CONFIG").map(String::as_str),
-        elements: &elements,
-        arch: &request.arch,
-        fs_type: &request.fs_type,
-        root_label: request.root_label.as_deref(),
-        journal_mib: request.journal_mib,
-        seed: &seed,
-        epoch: 0,
-    })?;
-    Ok(Prepared { graph, hooks, disk, shipped, base })
-}
-
-fn find_base(graph: &ElementGraph, request: &Request) -> Result<Option<(String, base_yaml::Base)>> {
-    let mut found: Option<(String, base_yaml::Base)> = None;
-    for element in &graph.elements {
-        let path = element.path.join("base.yaml");
-        if !path.exists() {
-            continue;
-        }
-        if let Some((other, _)) = &found {
-            let message = format!("elements {other} and {} both have a base.yaml", element.name);
-            return Err(Failure::new(Kind::Configuration, message).hint("one image has one base"));
-        }
-        found = Some((element.name.clone(), base_yaml::read(&path, &request.env)?));
-    }
-    Ok(found)
-}
 
 /// Everything that phases need, once base and tools are there.
 struct Build<'a> {
@@ -181,71 +107,6 @@ fn mirror_variables(mirror: &Mirror) -> BTreeMap<String, String> {
         ("DIB_DISTRIBUTION_MIRROR".to_owned(), mirror.archive.clone()),
         ("DIB_DEBIAN_SECURITY_MIRROR".to_owned(), mirror.security.clone()),
     ])
-}
-
-fn host_directories(
-    session: &Session,
-    request: &Request,
-    prepared: &Prepared,
-    environment: &Environment,
-) -> Result<HostDirectories> {
-    let io = |error: std::io::Error| Failure::wrap(Kind::Host, "the caches of hooks", &error);
-    let image_cache =
-        request.image_cache.clone().unwrap_or_else(|| session.store.root().join("image-create"));
-    let lockfiles = session.store.root().join("lockfiles");
-    for directory in [&image_cache, &lockfiles] {
-        if !directory.exists() {
-            fs_err::create_dir_all(directory).map_err(io)?;
-            give(session, directory)?;
-        }
-    }
-    let output = request.cwd.join(&request.output);
-    let resolv_conf = fs_err::read_to_string("/etc/resolv.conf")
-        .ok()
-        .filter(|text| text.contains("nameserver"))
-        .unwrap_or_else(|| "nameserver 8.8.8.8\n".to_owned());
-    Ok(HostDirectories {
-        lib: prepared.shipped.lib.clone(),
-        shims: prepared.shipped.shims.clone(),
-        boot_shims: prepared.shipped.boot_shims.clone(),
-        elements: prepared.graph.search_path.clone(),
-        image_cache,
-        lockfiles,
-        output: output.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf),
-        files: environment.files.clone(),
-        resolv_conf,
-    })
-}
-
-/// The generated hooks tree, kept as a snapshot by its digest.
-fn hooks_base(session: &Session, prepared: &Prepared) -> Result<PathBuf> {
-    let digest = prepared.hooks.whole_digest()?;
-    let key = KeyBuilder::new("hooks")
-        .part("tree", digest)
-        .part("shipped", &prepared.shipped.digest)
-        .finish();
-    let recipe = Recipe { name: "hooks".into(), key, networked: false };
-    if let Some(done) = session.cached(&recipe)? {
-        return first(session, &done.state.hooks);
-    }
-    let done = session.step(&recipe, || {
-        let pending = session.pending()?;
-        let to = pending.upper();
-        prepared.hooks.write(&to, &prepared.shipped.lib)?;
-        for entry in walkdir::WalkDir::new(&to) {
-            let entry =
-                entry.map_err(|error| Failure::wrap(Kind::Host, "the hooks tree", &error))?;
-            give(session, entry.path())?;
-        }
-        let id = session.commit(pending, "hooks", Vec::new(), true)?;
-        Ok(Done { state: State { hooks: vec![id], ..State::default() }, ..Done::default() })
-    })?;
-    first(session, &done.state.hooks)
-}
-
-fn first(session: &Session, stack: &[SnapshotId]) -> Result<PathBuf> {
-    let directories = session.directories(stack)?;
-    directories.into_iter().next().ok_or_else(|| Failure::new(Kind::Internal, "an empty stack"))
 }
 
 impl Build<'_> {

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod key;
 pub mod output_tail;
 pub mod paths;
+pub mod prepare;
 pub mod run;
 pub mod sandbox;
 pub mod session;

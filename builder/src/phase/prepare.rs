@@ -1,0 +1,154 @@
+//! What is known before anything runs: elements, hooks, the disk; and the directories that
+//! sandboxes see.
+
+use std::path::{Path, PathBuf};
+
+use goldsmith_images::store::SnapshotId;
+
+use super::key::KeyBuilder;
+use super::run::give;
+use super::sandbox::HostDirectories;
+use super::session::{Done, Recipe, Session};
+use super::state::State;
+use crate::block_device;
+use crate::element::shipped::{self, Shipped};
+use crate::element::{ElementGraph, base_yaml, resolve, scan};
+use crate::error::{Failure, Kind, Result};
+use crate::hook::environment::Environment;
+use crate::hook::{HookTree, collect};
+use crate::request::Request;
+
+/// What a build is made of before anything ran.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The elements.
+    pub graph: ElementGraph,
+    /// The hooks tree.
+    pub hooks: HookTree,
+    /// The partitions and file systems.
+    pub disk: block_device::Plan,
+    pub(super) shipped: Shipped,
+    pub(super) base: Option<(String, base_yaml::Base)>,
+}
+
+/// Resolves elements, hooks and the disk; touches nothing but the store's shipped elements.
+///
+/// # Errors
+///
+/// When an element or a configuration file is wrong.
+pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
+    let shipped = shipped::unpack(&session.store.elements())?;
+    let mut search_path = request.elements_path.clone();
+    if !request.no_builtin_elements {
+        search_path.push(shipped.elements.clone());
+    }
+    let catalogue = scan(&search_path)?;
+    for (name, path) in &catalogue.overridden {
+        session.reporter.info(format!("element {name} of {} is overridden", path.display()));
+    }
+    let wanted = crate::compat::implicit_elements(request);
+    let graph = resolve(&catalogue, &wanted)?;
+    let base = find_base(&graph, request)?;
+    let left_out: Vec<String> = base
+        .iter()
+        .flat_map(|(name, base)| {
+            base.debian.replaces.iter().map(move |hook| format!("{name}/{hook}"))
+        })
+        .collect();
+    let hooks = collect(&graph, &left_out)?;
+    let seed = format!("{}/{}", request.arch, graph.names());
+    let elements: Vec<_> =
+        graph.elements.iter().map(|e| (e.name.clone(), e.path.clone())).collect();
+    let disk = block_device::Plan::load(&block_device::Inputs {
+        config_override: request.env.get("DIB_BLOCK_DEVICE_CONFIG").map(String::as_str),
+        elements: &elements,
+        arch: &request.arch,
+        fs_type: &request.fs_type,
+        root_label: request.root_label.as_deref(),
+        journal_mib: request.journal_mib,
+        seed: &seed,
+        epoch: 0,
+    })?;
+    Ok(Prepared { graph, hooks, disk, shipped, base })
+}
+
+fn find_base(graph: &ElementGraph, request: &Request) -> Result<Option<(String, base_yaml::Base)>> {
+    let mut found: Option<(String, base_yaml::Base)> = None;
+    for element in &graph.elements {
+        let path = element.path.join("base.yaml");
+        if !path.exists() {
+            continue;
+        }
+        if let Some((other, _)) = &found {
+            let message = format!("elements {other} and {} both have a base.yaml", element.name);
+            return Err(Failure::new(Kind::Configuration, message).hint("one image has one base"));
+        }
+        found = Some((element.name.clone(), base_yaml::read(&path, &request.env)?));
+    }
+    Ok(found)
+}
+
+pub(super) fn host_directories(
+    session: &Session,
+    request: &Request,
+    prepared: &Prepared,
+    environment: &Environment,
+) -> Result<HostDirectories> {
+    let io = |error: std::io::Error| Failure::wrap(Kind::Host, "the caches of hooks", &error);
+    let image_cache =
+        request.image_cache.clone().unwrap_or_else(|| session.store.root().join("image-create"));
+    let lockfiles = session.store.root().join("lockfiles");
+    for directory in [&image_cache, &lockfiles] {
+        if !directory.exists() {
+            fs_err::create_dir_all(directory).map_err(io)?;
+            give(session, directory)?;
+        }
+    }
+    let output = request.cwd.join(&request.output);
+    let resolv_conf = fs_err::read_to_string("/etc/resolv.conf")
+        .ok()
+        .filter(|text| text.contains("nameserver"))
+        .unwrap_or_else(|| "nameserver 8.8.8.8\n".to_owned());
+    Ok(HostDirectories {
+        lib: prepared.shipped.lib.clone(),
+        shims: prepared.shipped.shims.clone(),
+        boot_shims: prepared.shipped.boot_shims.clone(),
+        elements: prepared.graph.search_path.clone(),
+        image_cache,
+        lockfiles,
+        output: output.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf),
+        files: environment.files.clone(),
+        resolv_conf,
+    })
+}
+
+/// The generated hooks tree, kept as a snapshot by its digest.
+pub(super) fn hooks_base(session: &Session, prepared: &Prepared) -> Result<PathBuf> {
+    let digest = prepared.hooks.whole_digest()?;
+    let key = KeyBuilder::new("hooks")
+        .part("tree", digest)
+        .part("shipped", &prepared.shipped.digest)
+        .finish();
+    let recipe = Recipe { name: "hooks".into(), key, networked: false };
+    if let Some(done) = session.cached(&recipe)? {
+        return first(session, &done.state.hooks);
+    }
+    let done = session.step(&recipe, || {
+        let pending = session.pending()?;
+        let to = pending.upper();
+        prepared.hooks.write(&to, &prepared.shipped.lib)?;
+        for entry in walkdir::WalkDir::new(&to) {
+            let entry =
+                entry.map_err(|error| Failure::wrap(Kind::Host, "the hooks tree", &error))?;
+            give(session, entry.path())?;
+        }
+        let id = session.commit(pending, "hooks", Vec::new(), true)?;
+        Ok(Done { state: State { hooks: vec![id], ..State::default() }, ..Done::default() })
+    })?;
+    first(session, &done.state.hooks)
+}
+
+fn first(session: &Session, stack: &[SnapshotId]) -> Result<PathBuf> {
+    let directories = session.directories(stack)?;
+    directories.into_iter().next().ok_or_else(|| Failure::new(Kind::Internal, "an empty stack"))
+}
