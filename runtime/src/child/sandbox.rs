@@ -14,6 +14,9 @@ pub(super) fn serve(socket: &UnixStream) -> Result<Report, String> {
     enter::namespaces(socket)?;
     // Opened with the caller's ids: a cache below /root is closed to everybody else.
     let sources = rootfs::open_sources(&request.plan)?;
+    // The caller's directory may lie below the one that the workshop is going to hide, and
+    // libcontainer changes back to where it was.
+    nix::unistd::chdir("/").map_err(|error| format!("chdir(/): {error}"))?;
     enter::become_root()?;
     cgroup::prepare()?;
     let mut root = rootfs::assemble(&request.plan, sources)?;
