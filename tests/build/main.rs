@@ -40,7 +40,7 @@ fn hooks_run_where_and_how_the_contract_says() -> Result<()> {
     let host = HostInvariant::take(env.cache())?;
     let note = |place: &str| {
         format!(
-            "#!/bin/bash\nset -eu\nprintf '%s uid=%s home=%s target=%s mnt=%s cwd=%s secret=%s\\n' {place} \"$(id -u)\" \"$HOME\" \"${{TARGET_ROOT-none}}\" \"$TMP_MOUNT_PATH\" \"$PWD\" \"${{CANARY_TOKEN-none}}\""
+            "#!/bin/bash\nset -eu\nprintf '%s uid=%s home=%s target=%s mnt=%s cwd=%s secret=%s\\n' {place} \"$(id -u)\" \"$HOME\" \"${{TARGET_ROOT-none}}\" \"$TMP_MOUNT_PATH\" \"$PWD\" \"$(printenv | grep -c sesame || true)\""
         )
     };
     env.element("mine/root.d/10-x", &format!("{} > \"$TARGET_ROOT/root.txt\"\n", note("root")))?;
@@ -65,13 +65,13 @@ fn hooks_run_where_and_how_the_contract_says() -> Result<()> {
     let tar = env.path("x.tar");
     let root = member(&tar, "./root.txt")?;
     ensure!(
-        root == "root uid=0 home=/root target=/tmp/dib_build.goldsmit/mnt mnt=/tmp/dib_build.goldsmit/mnt cwd=/goldsmith/output secret=none\n",
+        root == "root uid=0 home=/root target=/tmp/dib_build.goldsmit/mnt mnt=/tmp/dib_build.goldsmit/mnt cwd=/goldsmith/output secret=0\n",
         "{root}"
     );
     let install = member(&tar, "./install.txt")?;
     ensure!(
         install.starts_with("install uid=0 home=/root target=none")
-            && install.contains("cwd=/ secret=none"),
+            && install.contains("cwd=/ secret=0"),
         "{install}"
     );
     ensure!(member(&tar, "./bound.txt")? == "shared\n");

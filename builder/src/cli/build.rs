@@ -184,6 +184,9 @@ pub fn execute(request: &Request, options: Options, cache: &Path) -> Result<u8> 
     super::cancel_on_signals(&session.cancel)?;
     let done = build(&session, request);
     reporter.finish();
+    if let Err(failure) = session.sweep() {
+        reporter.warn(format!("unfinished trees are left in the cache: {failure}"));
+    }
     done?;
     reporter.info("Build completed successfully");
     Ok(0)

@@ -46,8 +46,7 @@ pub fn build(session: &Session, request: &Request) -> Result<Vec<outputs::Finish
     outputs::check(request)?;
     let prepared = prepare(session, request)?;
     super::failed::forget(session)?;
-    let dead = session.store.sweep().map_err(|error| super::session::store_failure(&error))?;
-    super::jobs::remove(&session.identity, &dead)?;
+    session.sweep()?;
     let bootstrap = Bootstrap::new(session, request)?;
     let mirror = mirror::choose(
         request.mirror.as_deref(),

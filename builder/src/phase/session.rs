@@ -200,6 +200,16 @@ impl Session {
         self.store.commit(pending, meta).map_err(|error| store_failure(&error))
     }
 
+    /// Removes what dead builders, and steps of this one that failed, left unfinished.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or the namespace job that removes it fails.
+    pub fn sweep(&self) -> Result<()> {
+        let dead = self.store.sweep().map_err(|error| store_failure(&error))?;
+        super::jobs::remove(&self.identity, &dead)
+    }
+
     /// Removes what a step wrote.
     ///
     /// # Errors

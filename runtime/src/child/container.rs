@@ -53,7 +53,7 @@ pub(super) fn run(
     let mut container = ContainerBuilder::new(request.id.clone(), SyscallType::default())
         .with_root_path(Path::new(WORKSHOP).join("state"))
         .map_err(&failed)?
-        .with_executor(executor)
+        .with_executor(executor.clone())
         .with_stdin(stdin)
         .with_console_socket(console.as_ref().map(|_| Console::PATH))
         .as_init(&bundle)
@@ -68,6 +68,8 @@ pub(super) fn run(
     }
     container.start().map_err(&failed)?;
     let ended = wait(pid)?;
+    // Until here the helper's end of the pipe shows that it lives.
+    drop(executor);
     if let Err(error) = container.delete(true) {
         tracing::debug!(%error, "state of the container is left on its tmpfs");
     }

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::execve;
 
+use super::liveness::Liveness;
 use super::seccomp;
 use crate::plan::SandboxPlan;
 use crate::sys::process;
@@ -24,11 +25,13 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(super) struct HookExecutor {
     filter: seccomp::Programs,
     command: Command,
+    helper: Liveness,
 }
 
 impl HookExecutor {
     pub(super) fn new(plan: &SandboxPlan) -> Result<Self, String> {
-        Ok(Self { filter: seccomp::filter(plan.privilege)?, command: Command::new(plan)? })
+        let helper = Liveness::new()?;
+        Ok(Self { filter: seccomp::filter(plan.privilege)?, command: Command::new(plan)?, helper })
     }
 
     fn prepare(&self) -> Result<(), ExecutorError> {
@@ -59,8 +62,9 @@ impl Executor for HookExecutor {
         super::finish(if error == Errno::ENOENT { 127 } else { 126 })
     }
 
+    /// Runs in the container's first process, before it waits for its start.
     fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
-        Ok(())
+        self.helper.bind().map_err(ExecutorValidationError::ArgValidationError)
     }
 
     /// The program gets the plan's variables and no others; see [`Command::execute`].

@@ -8,6 +8,7 @@ mod container;
 mod enter;
 mod executor;
 mod job;
+mod liveness;
 mod mount_point;
 mod mounts;
 mod rootfs;
