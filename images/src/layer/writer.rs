@@ -312,6 +312,23 @@ impl RootWriter {
         Ok(true)
     }
 
+    /// Ends writing without giving directories their attributes: returns them, for
+    /// [`RootWriter::adopt`] when several writers filled one root.
+    pub fn into_directories(mut self) -> Vec<(Vec<u8>, Attributes)> {
+        std::mem::take(&mut self.directories)
+    }
+
+    /// Takes directories of other writers over, to be given their attributes by
+    /// [`RootWriter::finish`]. The first word on a directory counts.
+    pub fn adopt(&mut self, directories: impl IntoIterator<Item = (Vec<u8>, Attributes)>) {
+        let mut known: std::collections::BTreeMap<Vec<u8>, Attributes> =
+            std::mem::take(&mut self.directories).into_iter().collect();
+        for (path, attributes) in directories {
+            known.entry(path).or_insert(attributes);
+        }
+        self.directories = known.into_iter().collect();
+    }
+
     /// Gives directories their attributes, the deepest first.
     ///
     /// # Errors

@@ -67,16 +67,27 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
         .par_iter()
         .map(|package| unpack_one(package, root))
         .collect::<Result<Vec<_>, _>>()?;
-    unpacked.sort_by(|a, b| a.name().cmp(b.name()));
-    database::write(root, &unpacked)?;
+    unpacked.sort_by(|(a, _), (b, _)| a.name().cmp(b.name()));
+    // Which package came last is chance; whose word counts is not.
+    let mut writer = RootWriter::open(root)?;
+    let mut packages = Vec::new();
+    for (package, directories) in unpacked {
+        writer.adopt(directories);
+        packages.push(package);
+    }
+    database::write(root, &packages)?;
+    writer.finish()?;
     Ok(())
 }
 
-fn unpack_one(package: &Path, root: &Path) -> Result<Unpacked, UnpackError> {
+/// Directories with the attributes that a package gives them.
+type Directories = Vec<(Vec<u8>, Attributes)>;
+
+fn unpack_one(package: &Path, root: &Path) -> Result<(Unpacked, Directories), UnpackError> {
     let malformed = |source| UnpackError::Package { path: package.to_path_buf(), source };
     let file = fs_err::File::open(package).map_err(malformed)?;
     let mut control = BTreeMap::new();
-    let mut paths = Vec::new();
+    let mut laid = (Vec::new(), Vec::new());
     let mut failed = None;
     ar::members(io::BufReader::with_capacity(1 << 16, file), |name, content| {
         if name.starts_with("control.tar") {
@@ -85,7 +96,7 @@ fn unpack_one(package: &Path, root: &Path) -> Result<Unpacked, UnpackError> {
             let mut stream = ar::decompress(name, content)?;
             let limits = Limits { whiteouts: false, ..Limits::default() };
             match lay_down(&mut stream, root, &limits) {
-                Ok(list) => paths = list,
+                Ok(done) => laid = done,
                 Err(error) => failed = Some(error),
             }
             io::copy(&mut stream, &mut io::sink())?;
@@ -96,16 +107,23 @@ fn unpack_one(package: &Path, root: &Path) -> Result<Unpacked, UnpackError> {
     if let Some(source) = failed {
         return Err(UnpackError::Content { path: package.to_path_buf(), source });
     }
-    Unpacked::new(control, paths).ok_or_else(|| {
+    let (paths, directories) = laid;
+    let unpacked = Unpacked::new(control, paths).ok_or_else(|| {
         malformed(io::Error::new(io::ErrorKind::InvalidData, "no control file with a name"))
-    })
+    })?;
+    Ok((unpacked, directories))
 }
 
-fn lay_down(stream: impl Read, root: &Path, limits: &Limits) -> Result<Vec<Vec<u8>>, ExtractError> {
+/// Writes the files; returns their paths, and the directories for later: files of other
+/// packages are still written into them.
+fn lay_down(
+    stream: impl Read,
+    root: &Path,
+    limits: &Limits,
+) -> Result<(Vec<Vec<u8>>, Directories), ExtractError> {
     let mut writer = RootWriter::open(root)?;
     let done = extract(stream, &mut writer, limits)?;
-    writer.finish()?;
-    Ok(done.paths)
+    Ok((done.paths, writer.into_directories()))
 }
 
 /// The control files by name; none of them is large.
