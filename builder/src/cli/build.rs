@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::error::{Failure, Kind, Result};
+use crate::phase::breaks;
 use crate::phase::build::build;
 use crate::report::{LogFile, Options, Progress, Reporter};
 use crate::request::{Codec, Request, checksums, gib};
@@ -178,7 +179,11 @@ pub fn run(args: &BuildArgs, cache: &Path) -> Result<u8> {
 /// # Errors
 ///
 /// When the build fails.
-pub fn execute(request: &Request, options: Options, cache: &Path) -> Result<u8> {
+pub fn execute(request: &Request, mut options: Options, cache: &Path) -> Result<u8> {
+    if breaks::any(&request.env) && matches!(options.progress, Progress::Auto | Progress::Tty) {
+        // The terminal is somebody's to type at.
+        options.progress = Progress::Plain;
+    }
     let reporter = Reporter::new(options);
     let session = super::session(cache, reporter.clone(), request)?;
     super::cancel_on_signals(&session.cancel)?;

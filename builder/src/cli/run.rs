@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use goldsmith_runtime::{
     ExitStatus, MountPlan, MountSource, Network, OutputSink, Privilege, RootPlan, SandboxPlan,
-    Stdin, Stream,
+    Stream,
 };
 
 use crate::error::{Failure, Kind, Result};
@@ -103,7 +103,7 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
         hostname: "goldsmith".into(),
         privilege: Privilege::Package,
         time_limit_ms: args.timeout.map(|seconds| seconds * 1000),
-        stdin: stdin(),
+        stdin: crate::phase::breaks::persons_stdin(),
     };
     let outcome =
         goldsmith_runtime::run(&session.identity, &plan, Box::new(Passed), &session.cancel);
@@ -118,13 +118,6 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
         ExitStatus::TimedOut => 124,
         ExitStatus::Interrupted => Kind::Interrupted.exit_status(),
     })
-}
-
-/// A person gets a terminal inside; files and pipes are passed on.
-fn stdin() -> Stdin {
-    use std::io::IsTerminal as _;
-    let person = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    if person { Stdin::Terminal } else { Stdin::Inherit }
 }
 
 /// Passes lines on to the caller's own streams, made harmless when they are terminals.

@@ -194,9 +194,11 @@ impl HookTree {
             let mode = if is_executable(&source.path) { 0o755 } else { 0o644 };
             fs_err::set_permissions(&path, PermissionsExt::from_mode(mode)).map_err(io)?;
         }
-        for (from, name) in
-            [("dib-run-parts", "dib-run-parts"), ("driver/target-phase", "goldsmith-target-phase")]
-        {
+        for (from, name) in [
+            ("dib-run-parts", "dib-run-parts"),
+            ("driver/target-phase", "goldsmith-target-phase"),
+            ("driver/break-points", "goldsmith-break-points"),
+        ] {
             let path = to.join(name);
             fs_err::copy(lib.join(from), &path).map_err(io)?;
             fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755)).map_err(io)?;

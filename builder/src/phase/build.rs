@@ -7,6 +7,7 @@ use goldsmith_images::disk::layout::DiskLayout;
 use goldsmith_images::tree::Normalise;
 use goldsmith_runtime::Network;
 
+use super::breaks;
 use super::key::{Key, KeyBuilder};
 use super::paths;
 use super::prepare::{Prepared, hooks_base, host_directories, prepare};
@@ -186,7 +187,10 @@ impl Build<'_> {
             .part("files", &self.environment.files_digest)
             .part("network", format!("{network:?}"))
             .part("facts", facts.unwrap_or_default())
-            .variables(&env);
+            .variables(breaks::without(&env));
+        if breaks::steps_in(&env, phase) {
+            next = next.part("break", breaks::once());
+        }
         if phase.place == Place::Host {
             next = next.parent(&self.tools_key);
         }

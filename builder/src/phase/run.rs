@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use goldsmith_images::store::Pending;
 use goldsmith_runtime::{ExitStatus, Network, SandboxPlan};
 
+use super::breaks;
 use super::key::Key;
 use super::paths;
 use super::sandbox::{HostDirectories, Ran, TreeMount, Trees};
@@ -112,7 +113,8 @@ impl Ground<'_> {
         if let (Some(boot), Some(facts)) = (&workspace.boot, run.facts) {
             self.write_facts(boot, facts)?;
         }
-        let plan = self.plan(run, before, &workspace, flat)?;
+        let mut plan = self.plan(run, before, &workspace, flat)?;
+        plan.stdin = breaks::stdin(&run.env, &run.phase);
         let ran = session.run(run.phase.name(), &plan)?;
         Ok((workspace, ran))
     }
