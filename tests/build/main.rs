@@ -161,7 +161,10 @@ fn a_program_that_renames_a_lower_directory_works() -> Result<()> {
     let env = small_os()?;
     env.element(
         "mine/install.d/10-rename",
-        "#!/usr/bin/python3\nimport os\nos.rename('/usr/share/doc', '/usr/share/doc-moved')\n",
+        &format!(
+            "#!/usr/bin/python3\n# {:?}: no cached step\nimport os\nos.rename('/usr/share/doc', '/usr/share/doc-moved')\n",
+            std::time::SystemTime::now()
+        ),
     )?;
     let ran =
         env.run(&["build", "-n", "-t", "tar", "-o", "r", "--progress", "plain", "small", "mine"])?;

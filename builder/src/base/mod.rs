@@ -35,6 +35,9 @@ pub struct Base {
     pub digest: String,
 }
 
+/// Changes whenever the same packages are laid down differently.
+const UNPACKER: &str = "2";
+
 /// How long verified release files are believed before the mirror is asked again.
 const RELEASES_SECONDS: u64 = 3600;
 

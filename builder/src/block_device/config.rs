@@ -68,12 +68,11 @@ pub(super) fn find(inputs: &Inputs<'_>) -> Result<(String, String)> {
             .map_err(|error| Failure::wrap(Kind::Configuration, "the block device", &error))?;
         Ok((path.display().to_string(), text))
     };
-    match inputs.config_override.filter(|text| !text.is_empty()) {
-        Some(text) => match text.strip_prefix("file://") {
-            Some(path) => return read(std::path::Path::new(path)),
-            None => return Ok(("DIB_BLOCK_DEVICE_CONFIG".to_owned(), text.to_owned())),
-        },
-        None => {}
+    if let Some(text) = inputs.config_override.filter(|text| !text.is_empty()) {
+        return match text.strip_prefix("file://") {
+            Some(path) => read(std::path::Path::new(path)),
+            None => Ok(("DIB_BLOCK_DEVICE_CONFIG".to_owned(), text.to_owned())),
+        };
     }
     let arch = match inputs.arch {
         "ppc64le" => "ppc64el",

@@ -32,7 +32,7 @@ pub(super) fn bytes(text: &str, remaining: u64) -> Result<u64, String> {
     let text = text.trim();
     let wrong = || format!("{text:?} is no size");
     if let Some(percent) = text.strip_suffix('%') {
-        let percent: u64 = percent.trim().parse().map_err(|_: std::num::ParseIntError| wrong())?;
+        let percent: u64 = percent.trim().parse().ok().ok_or_else(wrong)?;
         return Ok(remaining / 100 * percent + remaining % 100 * percent / 100);
     }
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -53,20 +53,13 @@ pub(super) fn bytes(text: &str, remaining: u64) -> Result<u64, String> {
         return Ok(factor);
     }
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let whole: u64 = if whole.is_empty() {
-        0
-    } else {
-        whole.parse().map_err(|_: std::num::ParseIntError| wrong())?
-    };
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok().ok_or_else(wrong)? };
     let digits: String = fraction.chars().take(9).collect();
     let scale = 10_u64.pow(u32::try_from(digits.len()).unwrap_or(0));
-    let part: u64 = if digits.is_empty() {
-        0
-    } else {
-        digits.parse().map_err(|_: std::num::ParseIntError| wrong())?
-    };
+    let part: u64 = if digits.is_empty() { 0 } else { digits.parse().ok().ok_or_else(wrong)? };
     let part = u64::try_from(u128::from(part) * u128::from(factor) / u128::from(scale))
-        .map_err(|_| wrong())?;
+        .ok()
+        .ok_or_else(wrong)?;
     whole.checked_mul(factor).and_then(|bytes| bytes.checked_add(part)).ok_or_else(wrong)
 }
 

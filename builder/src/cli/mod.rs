@@ -181,10 +181,10 @@ pub fn cancel_on_signals(cancel: &Cancel) -> Result<()> {
     let cancel = cancel.clone();
     std::thread::spawn(move || {
         for signal in &mut signals {
-            if cancel.is_cancelled() {
-                if signal_hook::low_level::emulate_default_handler(signal).is_err() {
-                    tracing::debug!("cannot die by the signal");
-                }
+            if cancel.is_cancelled()
+                && signal_hook::low_level::emulate_default_handler(signal).is_err()
+            {
+                tracing::debug!("cannot die by the signal");
             }
             cancel.cancel();
         }

@@ -139,16 +139,15 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
                 .extend(value.split(',').filter(|p| !p.is_empty()).map(str::to_owned)),
             "checksum" => request.checksums = checksums(Some("1")),
             "image-size" => {
-                request.image_size_kib = Some(gib(&value).ok_or_else(|| wrong(name, &value))?)
+                request.image_size_kib = Some(gib(&value).ok_or_else(|| wrong(name, &value))?);
             }
             "image-extra-size" => {
                 request.image_extra_mib =
-                    Some(value.parse().map_err(|_: std::num::ParseIntError| wrong(name, &value))?);
+                    Some(value.parse().ok().ok_or_else(|| wrong(name, &value))?);
             }
             "image-cache" => request.image_cache = Some(request.cwd.join(value)),
             "mkfs-journal-size" => {
-                request.journal_mib =
-                    value.parse().map_err(|_: std::num::ParseIntError| wrong(name, &value))?;
+                request.journal_mib = value.parse().ok().ok_or_else(|| wrong(name, &value))?;
             }
             "offline" => request.offline = true,
             "root-label" => request.root_label = Some(value),
