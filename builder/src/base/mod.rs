@@ -86,8 +86,10 @@ impl<'a> Bootstrap<'a> {
         let releases = self.releases(name, spec)?;
         let epoch = releases.iter().map(|release| release.date).max().unwrap_or_default();
         let text = serde_json::to_string(spec).unwrap_or_default();
-        let mut key =
-            KeyBuilder::new("bootstrap").part("spec", text).part("script", configure_script());
+        let mut key = KeyBuilder::new("bootstrap")
+            .part("unpacker", UNPACKER)
+            .part("spec", text)
+            .part("script", configure_script());
         for release in &releases {
             key = key.part("release", release.digest.to_string());
         }
