@@ -13,7 +13,7 @@ use super::cgroup::CgroupPath;
 use super::console::Console;
 use super::executor::HookExecutor;
 use super::rootfs::{ROOT, WORKSHOP};
-use super::spec::{Proc, specification};
+use super::spec::{KernelSources, Source, specification};
 use crate::messages::{Report, SandboxRequest};
 use crate::plan::Stdin;
 
@@ -24,9 +24,9 @@ pub(super) fn run(
     builder: &UnixStream,
 ) -> Result<Report, String> {
     let log = CauseLog::install();
-    let proc = which_proc()?;
+    let sources = KernelSources { proc: which_proc()?, sys: which_sys() };
     let cgroup = CgroupPath::new(&request.id)?;
-    let spec = specification(request, Path::new(ROOT), &cgroup, proc)?;
+    let spec = specification(request, Path::new(ROOT), &cgroup, sources)?;
     let bundle = Path::new(WORKSHOP).join("bundle");
     spec.save(bundle.join("config.json")).map_err(|error| format!("config.json: {error}"))?;
     let stdin = match stdin {
@@ -96,7 +96,7 @@ fn wait(pid: nix::unistd::Pid) -> Result<Report, String> {
 /// The kernel refuses one when parts of every visible /proc are covered, as in a pod.
 /// Asked in a process of its own: only a new process enters a new pid namespace, but the
 /// check (mount_too_revealing) is the same for the current one.
-fn which_proc() -> Result<Proc, String> {
+fn which_proc() -> Result<Source, String> {
     let trial = format!("{WORKSHOP}/proc");
     fs_err::create_dir(&trial).map_err(|error| error.to_string())?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -105,11 +105,11 @@ fn which_proc() -> Result<Proc, String> {
         Ok(()) => {
             umount2(trial.as_str(), MntFlags::MNT_DETACH)
                 .map_err(|error| format!("umount({trial}): {error}"))?;
-            Ok(Proc::Mounted)
+            Ok(Source::Mounted)
         }
         // A pid namespace that this user namespace does not own says EPERM as well.
-        Err(nix::errno::Errno::EPERM) if proc_is_covered() => Ok(Proc::Bound),
-        Err(_) => Ok(Proc::Mounted),
+        Err(nix::errno::Errno::EPERM) if proc_is_covered() => Ok(Source::Bound),
+        Err(_) => Ok(Source::Mounted),
     }
 }
 
@@ -121,6 +121,38 @@ pub(crate) fn proc_is_covered() -> bool {
             point.starts_with("/proc/") && !point.starts_with("/proc/sys/fs/binfmt_misc")
         })
     })
+}
+
+/// Finds out whether a fresh /sys can be mounted, by the kernel's own rule: it cannot when
+/// anything visible of the outer one is covered, as a pod's is. There is no trying: only
+/// the container's own network namespace may have a sysfs.
+fn which_sys() -> Source {
+    let text = fs_err::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if sys_is_covered(&text) { Source::Bound } else { Source::Mounted }
+}
+
+/// Directories of sysfs that are always empty, so that a mount on them covers nothing.
+const SYS_MOUNT_POINTS: [&str; 11] = [
+    "/sys/firmware/efi/efivars",
+    "/sys/fs/bpf",
+    "/sys/fs/cgroup",
+    "/sys/fs/fuse/connections",
+    "/sys/fs/pstore",
+    "/sys/fs/resctrl",
+    "/sys/fs/selinux",
+    "/sys/kernel/config",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+];
+
+/// Whether a mount covers a part of /sys that is not empty, or /sys is not mounted at all.
+fn sys_is_covered(mountinfo: &str) -> bool {
+    let points: Vec<_> = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).collect();
+    let harmless =
+        |point: &str| SYS_MOUNT_POINTS.iter().any(|empty| Path::new(point).starts_with(empty));
+    !points.contains(&"/sys")
+        || points.iter().any(|point| point.starts_with("/sys/") && !harmless(point))
 }
 
 /// Collects errors that libcontainer only logs: its own error says "failed to prepare
@@ -175,6 +207,25 @@ impl tracing::Subscriber for CauseLog {
             rustix::io::write(rustix::stdio::stderr(), line.as_bytes()).unwrap_or_default();
         } else if let Ok(mut causes) = self.causes.lock() {
             causes.push(text.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masked_sys_is_noticed() {
+        let line = |point: &str| format!("30 23 0:28 / {point} ro,nosuid - tmpfs tmpfs ro\n");
+        let host = line("/sys") + &line("/sys/fs/cgroup") + &line("/sys/kernel/debug/tracing");
+        for (what, text, covered) in [
+            ("a host", host.clone(), false),
+            ("a pod", host.clone() + &line("/sys/firmware"), true),
+            ("a name that begins alike", host + &line("/sys/fs/cgroups"), true),
+            ("no sysfs", line("/proc"), true),
+        ] {
+            assert_eq!(sys_is_covered(&text), covered, "{what}");
         }
     }
 }

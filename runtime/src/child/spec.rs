@@ -33,13 +33,20 @@ const PACKAGE: [Capability; 13] = [
     Capability::NetBindService,
 ];
 
-/// How /proc can be had here.
+/// How a file system of the kernel's can be had here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Proc {
+pub(super) enum Source {
     /// A fresh one.
     Mounted,
     /// The outer one: pods mask theirs, and then the kernel refuses a fresh one.
     Bound,
+}
+
+/// How /proc and /sys come into the container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KernelSources {
+    pub(super) proc: Source,
+    pub(super) sys: Source,
 }
 
 /// Builds the specification.
@@ -47,7 +54,7 @@ pub(super) fn specification(
     request: &SandboxRequest,
     root: &Path,
     cgroup: &CgroupPath,
-    proc: Proc,
+    sources: KernelSources,
 ) -> Result<Spec, String> {
     let plan = &request.plan;
     let text = |error: oci_spec::OciSpecError| format!("runtime specification: {error}");
@@ -83,7 +90,7 @@ pub(super) fn specification(
     let masked = ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/latency_stats"];
     let frozen = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
     // A host phase binds /proc into the image's tree; a masked one cannot be bound again.
-    let guarded = proc == Proc::Mounted;
+    let guarded = sources.proc == Source::Mounted;
     let paths = |list: &[&str]| {
         if guarded { list.iter().map(|path| (*path).to_owned()).collect() } else { Vec::new() }
     };
@@ -100,7 +107,7 @@ pub(super) fn specification(
         .root(RootBuilder::default().path(root).readonly(false).build().map_err(text)?)
         .hostname(plan.hostname.clone())
         .process(process)
-        .mounts(kernel_mounts(request, proc).map_err(text)?)
+        .mounts(kernel_mounts(request, sources).map_err(text)?)
         .linux(linux)
         .build()
         .map_err(text)
@@ -124,7 +131,7 @@ fn capabilities(
 
 fn kernel_mounts(
     request: &SandboxRequest,
-    proc: Proc,
+    sources: KernelSources,
 ) -> Result<Vec<Mount>, oci_spec::OciSpecError> {
     let mount = |destination: &str, kind: &str, source: &str, options: &[&str]| {
         MountBuilder::default()
@@ -139,16 +146,16 @@ fn kernel_mounts(
         pts.push("gid=5");
     }
     let guarded = ["nosuid", "noexec", "nodev"];
-    let sys = if request.plan.network == Network::None {
+    // A sysfs of its own needs a network namespace of its own.
+    let sys = if request.plan.network == Network::None && sources.sys == Source::Mounted {
         mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"])
     } else {
-        // A sysfs of its own needs a network namespace of its own.
         mount("/sys", "bind", "/sys", &["rbind", "rro", "nosuid", "noexec", "nodev"])
     };
     Ok(vec![
-        match proc {
-            Proc::Mounted => mount("/proc", "proc", "proc", &guarded)?,
-            Proc::Bound => mount("/proc", "bind", "/proc", &["rbind"])?,
+        match sources.proc {
+            Source::Mounted => mount("/proc", "proc", "proc", &guarded)?,
+            Source::Bound => mount("/proc", "bind", "/proc", &["rbind"])?,
         },
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"])?,
         mount("/dev/pts", "devpts", "devpts", &pts)?,
