@@ -1,11 +1,13 @@
 //! Unpacks a layer's tar stream.
 
-use std::io::{self, Read};
+use std::collections::BTreeSet;
+use std::io::Read;
 
 use rustix::fs::FileType;
-use tar::{Archive, EntryType};
 
-use super::writer::{Attributes, RootWriter, WriteError};
+use super::archive::{ArchiveError, Member, MemberKind, Reader};
+use super::attributes::Attributes;
+use super::writer::{RootWriter, WriteError};
 
 /// How much a stream may bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +47,13 @@ pub enum ExtractError {
     /// An entry cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The stream is no tar archive, or ends too early.
+    /// The stream is no tar archive, ends too early, or can be read in two ways.
     #[error("entry {number} of the archive")]
     Archive {
         /// Counted from 1.
         number: u64,
         /// What the reader says.
-        source: io::Error,
+        source: ArchiveError,
     },
     /// A field of a header is out of range.
     #[error("{path}: {field} {value} is out of range")]
@@ -75,6 +77,8 @@ pub enum ExtractError {
 
 /// The opaque mark of the OCI layer specification.
 const OPAQUE: &[u8] = b".wh..wh..opq";
+/// What whiteouts' names begin with.
+const WHITEOUT: &[u8] = b".wh.";
 
 /// Unpacks `stream` below the writer's root; times of directories are set when the caller
 /// finishes the writer.
@@ -87,113 +91,77 @@ pub fn extract(
     writer: &mut RootWriter,
     limits: &Limits,
 ) -> Result<Extracted, ExtractError> {
+    let mut reader = Reader::new(stream);
     let mut done = Extracted::default();
-    let mut archive = Archive::new(stream);
-    let list = archive.entries().map_err(|source| ExtractError::Archive { number: 1, source })?;
-    for entry in list {
+    let mut hidden = BTreeSet::new();
+    loop {
         let number = done.entries + 1;
-        let failed = |source| ExtractError::Archive { number, source };
-        let mut entry = entry.map_err(failed)?;
+        let next = reader.next().map_err(|source| ExtractError::Archive { number, source })?;
+        let Some(member) = next else { return Ok(done) };
         if number > limits.entries {
             return Err(ExtractError::TooLarge { what: "entries", limit: limits.entries });
         }
         done.entries = number;
-        let path = RootWriter::clean(&entry.path_bytes())?;
-        if limits.whiteouts && whiteout(writer, &path)? {
+        let path = RootWriter::clean(&member.path)?;
+        if limits.whiteouts && whiteout(writer, &path, &mut hidden)? {
             continue;
         }
-        let attributes = attributes(&mut entry, &path, number)?;
-        place(writer, &mut entry, &path, &attributes, limits, &mut done)?;
+        place(writer, &mut reader, &path, &member, limits, &mut done)?;
+        if hidden.remove(&path) && member.kind == MemberKind::Directory {
+            // Deleted and made anew in one layer: nothing of the old one shines through.
+            writer.opaque(&path)?;
+        }
         done.paths.push(path);
     }
-    Ok(done)
 }
 
 /// Writes a whiteout or opaque mark; tells whether the entry was one.
-fn whiteout(writer: &mut RootWriter, path: &[u8]) -> Result<bool, ExtractError> {
+///
+/// A whiteout hides what lower layers have, never what this layer brings (OCI image
+/// specification, layer.md).
+fn whiteout(
+    writer: &mut RootWriter,
+    path: &[u8],
+    hidden: &mut BTreeSet<Vec<u8>>,
+) -> Result<bool, ExtractError> {
     let (directory, last) = match path.iter().rposition(|&byte| byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (&b""[..], path),
     };
-    let Some(hidden) = last.strip_prefix(b".wh.") else { return Ok(false) };
+    let refuse = |reason| {
+        let path = String::from_utf8_lossy(path).into_owned();
+        Err(WriteError::Path { path, reason }.into())
+    };
+    if directory.split(|&byte| byte == b'/').any(|part| part.starts_with(WHITEOUT)) {
+        return refuse("it lies below a whiteout");
+    }
+    let Some(name) = last.strip_prefix(WHITEOUT) else { return Ok(false) };
     if last == OPAQUE {
-        let mark = Attributes { mode: 0o755, ..Attributes::default() };
-        writer.directory(directory, &mark)?;
-        let (parent, _) = writer.parent(path)?;
-        let fd = parent.as_fd_path();
-        rustix::fs::setxattr(&fd, "user.overlay.opaque", b"y", rustix::fs::XattrFlags::empty())
-            .map_err(|error| WriteError::Call {
-                call: "setxattr",
-                path: String::from_utf8_lossy(path).into_owned(),
-                source: error.into(),
-            })?;
+        writer.opaque(directory)?;
         return Ok(true);
     }
-    if hidden.is_empty() || hidden == b"." || hidden == b".." {
-        let path = String::from_utf8_lossy(path).into_owned();
-        return Err(WriteError::Path { path, reason: "the whiteout names nothing" }.into());
+    if name.is_empty() || name == b"." || name == b".." {
+        return refuse("the whiteout names nothing");
     }
     let mut target = directory.to_vec();
     if !target.is_empty() {
         target.push(b'/');
     }
-    target.extend_from_slice(hidden);
-    let node = Attributes::default();
-    if !writer.node(&target, FileType::CharacterDevice, 0, &node)? {
-        tracing::warn!("this kernel makes no whiteouts in a user namespace");
+    target.extend_from_slice(name);
+    match writer.kind(&target)? {
+        Some(FileType::Directory) => writer.opaque(&target)?,
+        Some(_) => {}
+        None => {
+            writer.whiteout(&target)?;
+            hidden.insert(target);
+        }
     }
     Ok(true)
 }
 
-trait FdPath {
-    fn as_fd_path(&self) -> String;
-}
-
-impl<F: std::os::fd::AsRawFd> FdPath for F {
-    fn as_fd_path(&self) -> String {
-        format!("/proc/self/fd/{}", self.as_raw_fd())
-    }
-}
-
-fn attributes<R: Read>(
-    entry: &mut tar::Entry<'_, R>,
-    path: &[u8],
-    number: u64,
-) -> Result<Attributes, ExtractError> {
-    let failed = |source| ExtractError::Archive { number, source };
-    let mut attributes = Attributes {
-        mode: entry.header().mode().map_err(failed)? & 0o7777,
-        uid: id(entry.header().uid().map_err(failed)?, "uid", path)?,
-        gid: id(entry.header().gid().map_err(failed)?, "gid", path)?,
-        mtime: (i64::try_from(entry.header().mtime().map_err(failed)?).unwrap_or(0), 0),
-        xattrs: Vec::new(),
-    };
-    let Some(records) = entry.pax_extensions().map_err(failed)? else { return Ok(attributes) };
-    for record in records {
-        let record = record.map_err(failed)?;
-        let text = || String::from_utf8_lossy(record.value_bytes()).into_owned();
-        let number = |field: &'static str| -> Result<u64, ExtractError> {
-            text().parse().map_err(|_: std::num::ParseIntError| out_of_range(path, field, text()))
-        };
-        match record.key_bytes() {
-            b"uid" => attributes.uid = id(number("uid")?, "uid", path)?,
-            b"gid" => attributes.gid = id(number("gid")?, "gid", path)?,
-            b"mtime" => {
-                attributes.mtime =
-                    time(&text()).ok_or_else(|| out_of_range(path, "mtime", text()))?
-            }
-            key => {
-                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    attributes.xattrs.push((name.to_vec(), record.value_bytes().to_vec()));
-                }
-            }
-        }
-    }
-    Ok(attributes)
-}
-
-fn out_of_range(path: &[u8], field: &'static str, value: String) -> ExtractError {
-    ExtractError::Field { path: String::from_utf8_lossy(path).into_owned(), field, value }
+fn out_of_range(path: &[u8], field: &'static str, value: impl ToString) -> ExtractError {
+    let path = String::from_utf8_lossy(path).into_owned();
+    ExtractError::Field { path, field, value: value.to_string() }
 }
 
 /// 4294967295 means "leave it" to chown(2) and is nobody's id.
@@ -201,56 +169,97 @@ fn id(value: u64, field: &'static str, path: &[u8]) -> Result<u32, ExtractError>
     u32::try_from(value)
         .ok()
         .filter(|&id| id != u32::MAX)
-        .ok_or_else(|| out_of_range(path, field, value.to_string()))
+        .ok_or_else(|| out_of_range(path, field, value))
 }
 
-fn time(text: &str) -> Option<(i64, u32)> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    Some((whole.parse().ok()?, digits.parse().ok()?))
+fn attributes(member: &Member, path: &[u8]) -> Result<Attributes, ExtractError> {
+    Ok(Attributes {
+        mode: member.mode,
+        uid: id(member.uid, "uid", path)?,
+        gid: id(member.gid, "gid", path)?,
+        mtime: member.mtime,
+        xattrs: member.xattrs.iter().filter_map(admit).collect(),
+    })
+}
+
+/// An extended attribute as this layer may carry it. What overlayfs, the kernel or a
+/// container engine would take as its own note is left out: a layer cannot know it.
+fn admit((name, value): &(Vec<u8>, Vec<u8>)) -> Option<(Vec<u8>, Vec<u8>)> {
+    const ENGINES: [&[u8]; 5] = [
+        b"user.overlay.",
+        b"user.fuseoverlayfs.",
+        b"user.containers.",
+        b"user.rootlesscontainers",
+        b"user.goldsmith.",
+    ];
+    if name == b"security.capability" {
+        return capability(value).map(|value| (name.clone(), value));
+    }
+    let engine = ENGINES.iter().any(|prefix| name.starts_with(prefix));
+    (name.len() > 5 && name.starts_with(b"user.") && !engine).then(|| (name.clone(), value.clone()))
+}
+
+/// File capabilities (linux/capability.h, vfs_cap_data): those of version 3 are valid below
+/// one namespace's root only and pass when that is 0, as version 2.
+fn capability(value: &[u8]) -> Option<Vec<u8>> {
+    let (magic, rest) = value.split_first_chunk::<4>()?;
+    let magic = u32::from_le_bytes(*magic);
+    match (magic >> 24, rest.len()) {
+        (2, 16) => Some(value.to_vec()),
+        (3, 20) if rest[16..] == [0; 4] => {
+            let mut second = ((magic & 0x00ff_ffff) | 0x0200_0000).to_le_bytes().to_vec();
+            second.extend_from_slice(&rest[..16]);
+            Some(second)
+        }
+        _ => None,
+    }
 }
 
 fn place<R: Read>(
     writer: &mut RootWriter,
-    entry: &mut tar::Entry<'_, R>,
+    reader: &mut Reader<R>,
     path: &[u8],
-    attributes: &Attributes,
+    member: &Member,
     limits: &Limits,
     done: &mut Extracted,
 ) -> Result<(), ExtractError> {
-    let number = done.entries;
-    let failed = |source| ExtractError::Archive { number, source };
-    let kind = entry.header().entry_type();
-    if path.is_empty() && kind != EntryType::Directory {
+    if path.is_empty() && member.kind != MemberKind::Directory {
         return Err(WriteError::Path { path: ".".into(), reason: "the root is a directory" }.into());
     }
-    match kind {
-        EntryType::Directory => writer.directory(path, attributes)?,
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            done.bytes = done.bytes.saturating_add(entry.size());
+    let attributes = attributes(member, path)?;
+    match member.kind {
+        MemberKind::Directory => writer.directory(path, &attributes)?,
+        MemberKind::File => {
+            done.bytes = done.bytes.saturating_add(member.size);
             if done.bytes > limits.bytes {
                 return Err(ExtractError::TooLarge { what: "bytes", limit: limits.bytes });
             }
-            writer.file(path, attributes, entry)?;
+            let mut content = reader.content();
+            match &member.map {
+                None => writer.file(path, &attributes, &mut content)?,
+                Some(map) => {
+                    writer.sparse_file(path, &attributes, &mut content, map, member.size)?;
+                }
+            }
         }
-        EntryType::Symlink => {
-            let to = entry.link_name_bytes().unwrap_or_default().into_owned();
-            writer.symlink(path, &to, attributes)?;
+        MemberKind::Symlink => {
+            if member.link.is_empty() || member.link.contains(&0) || member.link.len() > 4095 {
+                let link = String::from_utf8_lossy(&member.link).into_owned();
+                return Err(out_of_range(path, "link target", link));
+            }
+            writer.symlink(path, &member.link, &attributes)?;
         }
-        EntryType::Link => {
-            let to = RootWriter::clean(&entry.link_name_bytes().unwrap_or_default())?;
+        MemberKind::HardLink => {
+            let to = RootWriter::clean(&member.link)?;
             writer.hard_link(path, &to)?;
         }
-        EntryType::Fifo => {
-            writer.node(path, FileType::Fifo, 0, attributes)?;
+        MemberKind::Fifo => {
+            writer.node(path, FileType::Fifo, 0, &attributes)?;
         }
-        EntryType::Char | EntryType::Block => {
-            let major = entry.header().device_major().map_err(failed)?.unwrap_or_default();
-            let minor = entry.header().device_minor().map_err(failed)?.unwrap_or_default();
-            done.devices.push((path.to_vec(), major, minor, kind == EntryType::Block));
-        }
-        other => {
-            return Err(out_of_range(path, "entry type", format!("{other:?}")));
+        MemberKind::Char | MemberKind::Block => {
+            writer.clear(path)?;
+            let (major, minor) = member.device;
+            done.devices.push((path.to_vec(), major, minor, member.kind == MemberKind::Block));
         }
     }
     Ok(())

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, makedev};
 
-use super::writer::{Attributes, RootWriter, WriteError};
+use super::attributes::Attributes;
+use super::writer::{RootWriter, WriteError};
 use crate::tree::{Entry, Kind, MergeError, Tree};
 
 /// Why a stack cannot be flattened.

@@ -4,24 +4,18 @@
 //! comes from an archive or a tree that a stranger wrote and is resolved below a directory
 //! descriptor.
 
+mod archive;
+mod attributes;
 mod extract;
 mod flatten;
+mod remove;
+#[cfg(test)]
+mod tests;
 mod writer;
 
-use std::path::Path;
-
+pub use archive::ArchiveError;
+pub use attributes::Attributes;
 pub use extract::{ExtractError, Extracted, Limits, extract};
-pub use flatten::flatten;
-pub use writer::{Attributes, RootWriter, WriteError};
-
-/// Removes a directory with all below it; a path that is not there is no error.
-///
-/// # Errors
-///
-/// When something cannot be removed; `fs_err` names it.
-pub fn remove_tree(path: &Path) -> std::io::Result<()> {
-    match fs_err::remove_dir_all(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
+pub use flatten::{FlattenError, flatten};
+pub use remove::remove_tree;
+pub use writer::{RootWriter, WriteError};

@@ -1,17 +1,21 @@
 //! Writes entries below a root, wherever symlinks inside it lead, and never outside.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
-    chmodat, chownat, fchmod, fchown, futimens, linkat, lsetxattr, mkdirat, mknodat, openat,
-    openat2, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags, chmodat, fsetxattr, linkat, mkdirat,
+    mknodat, openat, openat2, statat, symlinkat,
 };
+use rustix::io::Errno;
+
+use super::archive::Segment;
+use super::attributes::{Attributes, dress, dress_at, name};
+use super::remove::remove_at;
 
 /// Why an entry cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -37,35 +41,16 @@ pub enum WriteError {
     },
 }
 
-/// Metadata of an entry.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Attributes {
-    /// Permission and set-id bits.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Modification time: seconds and nanoseconds.
-    pub mtime: (i64, u32),
-    /// Extended attributes.
-    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
 /// Writes below one root. Directories get their times in [`RootWriter::finish`], when
 /// nothing is written into them any more.
 #[derive(Debug)]
 pub struct RootWriter {
     root: OwnedFd,
-    directories: Vec<(Vec<u8>, Attributes)>,
+    directories: BTreeMap<Vec<u8>, Attributes>,
     parent: Option<(Vec<u8>, OwnedFd)>,
 }
 
-fn name(bytes: &[u8]) -> &OsStr {
-    OsStr::from_bytes(bytes)
-}
-
-fn call(call: &'static str, path: &[u8]) -> impl FnOnce(rustix::io::Errno) -> WriteError {
+pub(super) fn call(call: &'static str, path: &[u8]) -> impl FnOnce(Errno) -> WriteError {
     let path = String::from_utf8_lossy(path).into_owned();
     move |error| WriteError::Call { call, path, source: error.into() }
 }
@@ -80,7 +65,7 @@ impl RootWriter {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(rustix::fs::CWD, root, flags, Mode::empty())
             .map_err(call("open", root.as_os_str().as_bytes()))?;
-        Ok(Self { root, directories: Vec::new(), parent: None })
+        Ok(Self { root, directories: BTreeMap::new(), parent: None })
     }
 
     /// Cleans a name as archives spell it (`./usr/bin/`): components without `.`, slashes
@@ -138,16 +123,13 @@ impl RootWriter {
         }
         match &self.parent {
             Some((_, fd)) => Ok((fd.as_fd(), last)),
-            None => Err(call("open", path)(rustix::io::Errno::NOENT)),
+            None => Err(call("open", path)(Errno::NOENT)),
         }
     }
 
     fn directory_fd(&self, directory: &[u8]) -> Result<OwnedFd, WriteError> {
-        let path = if directory.is_empty() { &b"."[..] } else { directory };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let open = || openat2(&self.root, name(path), flags, Mode::empty(), ResolveFlags::IN_ROOT);
-        match open() {
-            Err(rustix::io::Errno::NOENT) => {}
+        match self.open_directory(directory, OFlags::empty()) {
+            Err(Errno::NOENT) => {}
             other => return other.map_err(call("openat2", directory)),
         }
         let (above, last) = match directory.iter().rposition(|&byte| byte == b'/') {
@@ -155,27 +137,59 @@ impl RootWriter {
             None => (&b""[..], directory),
         };
         let above = self.directory_fd(above)?;
-        mkdirat(&above, name(last), Mode::from_raw_mode(0o755))
-            .map_err(call("mkdir", directory))?;
-        open().map_err(call("openat2", directory))
+        match mkdirat(&above, name(last), Mode::from_raw_mode(0o755)) {
+            Ok(()) => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                openat(&above, name(last), flags | OFlags::NOFOLLOW, Mode::empty())
+                    .map_err(call("openat", directory))
+            }
+            // Another writer of the same root was faster, or a symlink leads nowhere.
+            Err(Errno::EXIST) => {
+                self.open_directory(directory, OFlags::empty()).map_err(call("openat2", directory))
+            }
+            Err(error) => Err(call("mkdir", directory)(error)),
+        }
+    }
+
+    fn open_directory(&self, path: &[u8], also: OFlags) -> Result<OwnedFd, Errno> {
+        let path = if path.is_empty() { &b"."[..] } else { path };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | also;
+        let mut tries = 0;
+        loop {
+            match openat2(&self.root, name(path), flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+                // Any rename on the host while `..` of a symlink is followed.
+                Err(Errno::AGAIN) if tries < 128 => tries += 1,
+                other => return other,
+            }
+        }
     }
 
     /// Removes whatever is at `last` in the way of a new entry.
     fn make_way(parent: BorrowedFd<'_>, last: &[u8], path: &[u8]) -> Result<(), WriteError> {
-        match unlinkat(parent, name(last), AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(rustix::io::Errno::ISDIR) => {
-                let below = Path::new("/proc/self/fd")
-                    .join(parent.as_raw_fd().to_string())
-                    .join(name(last));
-                fs_err::remove_dir_all(below).map_err(|source| WriteError::Call {
-                    call: "rmdir",
-                    path: String::from_utf8_lossy(path).into_owned(),
-                    source,
-                })
-            }
-            Err(error) => Err(call("unlink", path)(error)),
+        remove_at(parent, last).map_err(call("remove", path))
+    }
+
+    /// Removes whatever is at `path`.
+    pub(super) fn clear(&mut self, path: &[u8]) -> Result<(), WriteError> {
+        let (parent, last) = self.parent(path)?;
+        Self::make_way(parent, last, path)
+    }
+
+    /// What is at `path`, symlinks in its last component not followed.
+    pub(super) fn kind(&mut self, path: &[u8]) -> Result<Option<FileType>, WriteError> {
+        let (parent, last) = self.parent(path)?;
+        match statat(parent, name(last), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(FileType::from_raw_mode(stat.st_mode))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(call("stat", path)(error)),
         }
+    }
+
+    /// Marks a directory as hiding what lower layers have at its place.
+    pub(super) fn opaque(&mut self, path: &[u8]) -> Result<(), WriteError> {
+        let fd = self.directory_fd(path)?;
+        fsetxattr(&fd, "user.overlay.opaque", b"y", XattrFlags::empty())
+            .map_err(call("fsetxattr", path))
     }
 
     /// Makes a directory, or gives an existing one these attributes. A symlink to a
@@ -189,7 +203,7 @@ impl RootWriter {
             let (parent, last) = self.parent(path)?;
             match mkdirat(parent, name(last), Mode::from_raw_mode(0o755)) {
                 Ok(()) => {}
-                Err(rustix::io::Errno::EXIST) => {
+                Err(Errno::EXIST) => {
                     let stat = statat(parent, name(last), AtFlags::SYMLINK_NOFOLLOW)
                         .map_err(call("stat", path))?;
                     match FileType::from_raw_mode(stat.st_mode) {
@@ -205,7 +219,7 @@ impl RootWriter {
                 Err(error) => return Err(call("mkdir", path)(error)),
             }
         }
-        self.directories.push((path.to_vec(), attributes.clone()));
+        self.directories.insert(path.to_vec(), attributes.clone());
         Ok(())
     }
 
@@ -220,24 +234,37 @@ impl RootWriter {
         attributes: &Attributes,
         content: &mut dyn Read,
     ) -> Result<(), WriteError> {
+        let mut file = self.create(path)?;
+        io::copy(content, &mut file).map_err(wrote(path))?;
+        dress(&file, path, attributes)
+    }
+
+    /// Writes a regular file of `size` bytes, the `content` at its segments, holes between.
+    pub(super) fn sparse_file(
+        &mut self,
+        path: &[u8],
+        attributes: &Attributes,
+        content: &mut dyn Read,
+        segments: &[Segment],
+        size: u64,
+    ) -> Result<(), WriteError> {
+        let mut file = self.create(path)?;
+        for segment in segments {
+            file.seek(SeekFrom::Start(segment.offset)).map_err(wrote(path))?;
+            io::copy(&mut (&mut *content).take(segment.length), &mut file).map_err(wrote(path))?;
+        }
+        file.set_len(size).map_err(wrote(path))?;
+        dress(&file, path, attributes)
+    }
+
+    fn create(&mut self, path: &[u8]) -> Result<File, WriteError> {
         let (parent, last) = self.parent(path)?;
         Self::make_way(parent, last, path)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(parent, name(last), flags, Mode::from_raw_mode(0o600))
-            .map_err(call("open", path))?;
-        let mut file = File::from(fd);
-        io::copy(content, &mut file).map_err(|source| WriteError::Call {
-            call: "write",
-            path: String::from_utf8_lossy(path).into_owned(),
-            source,
-        })?;
-        fchown(&file, Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)))
-            .map_err(call("fchown", path))?;
-        // After the owner: changing it clears set-id bits and capabilities.
-        fchmod(&file, Mode::from_raw_mode(attributes.mode)).map_err(call("fchmod", path))?;
-        set_xattrs(parent, last, path, attributes)?;
-        futimens(&file, &times(attributes)).map_err(call("futimens", path))
+        openat(parent, name(last), flags, Mode::from_raw_mode(0o600))
+            .map(File::from)
+            .map_err(call("open", path))
     }
 
     /// Makes a symbolic link.
@@ -254,9 +281,7 @@ impl RootWriter {
         let (parent, last) = self.parent(path)?;
         Self::make_way(parent, last, path)?;
         symlinkat(name(to), parent, name(last)).map_err(call("symlink", path))?;
-        own(parent, last, path, attributes)?;
-        utimensat(parent, name(last), &times(attributes), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(call("utimensat", path))
+        dress_at(parent, last, path, attributes)
     }
 
     /// Makes `path` another name of the file at `to`, an earlier entry.
@@ -272,11 +297,18 @@ impl RootWriter {
         let from = self.directory_fd(above)?;
         let stat =
             statat(&from, name(target), AtFlags::SYMLINK_NOFOLLOW).map_err(call("stat", to))?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-            return Err(call("link", path)(rustix::io::Errno::PERM));
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => return Err(call("link", path)(Errno::PERM)),
+            // A whiteout is no file that the archive brought.
+            FileType::CharacterDevice if stat.st_rdev == 0 => {
+                return Err(call("link", path)(Errno::NOENT));
+            }
+            _ => {}
         }
         let (parent, last) = self.parent(path)?;
-        if path != to {
+        let same = statat(parent, name(last), AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|there| (there.st_dev, there.st_ino) == (stat.st_dev, stat.st_ino));
+        if !same {
             Self::make_way(parent, last, path)?;
             linkat(&from, name(target), parent, name(last), AtFlags::empty())
                 .map_err(call("link", path))?;
@@ -301,35 +333,39 @@ impl RootWriter {
         Self::make_way(parent, last, path)?;
         match mknodat(parent, name(last), kind, Mode::from_raw_mode(0o600), device) {
             Ok(()) => {}
-            Err(rustix::io::Errno::PERM) => return Ok(false),
+            Err(Errno::PERM) => return Ok(false),
             Err(error) => return Err(call("mknod", path)(error)),
         }
-        own(parent, last, path, attributes)?;
+        dress_at(parent, last, path, attributes)?;
         chmodat(parent, name(last), Mode::from_raw_mode(attributes.mode), AtFlags::empty())
             .map_err(call("chmod", path))?;
-        utimensat(parent, name(last), &times(attributes), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(call("utimensat", path))?;
         Ok(true)
+    }
+
+    /// Makes a whiteout, which hides what lower layers have at `path`.
+    pub(super) fn whiteout(&mut self, path: &[u8]) -> Result<(), WriteError> {
+        let (parent, last) = self.parent(path)?;
+        Self::make_way(parent, last, path)?;
+        mknodat(parent, name(last), FileType::CharacterDevice, Mode::empty(), 0)
+            .map_err(call("mknod", path))
     }
 
     /// Ends writing without giving directories their attributes: returns them, for
     /// [`RootWriter::adopt`] when several writers filled one root.
-    pub fn into_directories(mut self) -> Vec<(Vec<u8>, Attributes)> {
-        std::mem::take(&mut self.directories)
+    pub fn into_directories(self) -> Vec<(Vec<u8>, Attributes)> {
+        self.directories.into_iter().collect()
     }
 
     /// Takes directories of other writers over, to be given their attributes by
-    /// [`RootWriter::finish`]. The first word on a directory counts.
+    /// [`RootWriter::finish`]. The first writer's word on a directory counts.
     pub fn adopt(&mut self, directories: impl IntoIterator<Item = (Vec<u8>, Attributes)>) {
-        let mut known: std::collections::BTreeMap<Vec<u8>, Attributes> =
-            std::mem::take(&mut self.directories).into_iter().collect();
         for (path, attributes) in directories {
-            known.entry(path).or_insert(attributes);
+            self.directories.entry(path).or_insert(attributes);
         }
-        self.directories = known.into_iter().collect();
     }
 
-    /// Gives directories their attributes, the deepest first.
+    /// Gives directories their attributes, the deepest first; those that an entry replaced
+    /// later have none.
     ///
     /// # Errors
     ///
@@ -337,47 +373,17 @@ impl RootWriter {
     pub fn finish(mut self) -> Result<(), WriteError> {
         self.parent = None;
         for (path, attributes) in std::mem::take(&mut self.directories).iter().rev() {
-            let fd = self.directory_fd(path)?;
-            fchown(&fd, Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)))
-                .map_err(call("fchown", path))?;
-            fchmod(&fd, Mode::from_raw_mode(attributes.mode)).map_err(call("fchmod", path))?;
-            set_xattrs(fd.as_fd(), b".", path, attributes)?;
-            futimens(&fd, &times(attributes)).map_err(call("futimens", path))?;
+            let fd = match self.open_directory(path, OFlags::NOFOLLOW) {
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                other => other.map_err(call("openat2", path))?,
+            };
+            dress(&fd, path, attributes)?;
         }
         Ok(())
     }
 }
 
-fn times(attributes: &Attributes) -> Timestamps {
-    let time = Timespec { tv_sec: attributes.mtime.0, tv_nsec: attributes.mtime.1.into() };
-    Timestamps { last_access: time, last_modification: time }
-}
-
-fn own(
-    parent: BorrowedFd<'_>,
-    last: &[u8],
-    path: &[u8],
-    attributes: &Attributes,
-) -> Result<(), WriteError> {
-    let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
-    chownat(parent, name(last), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(call("lchown", path))
-}
-
-/// Attributes that only a file system of the builder's own may carry are left out.
-fn set_xattrs(
-    parent: BorrowedFd<'_>,
-    last: &[u8],
-    path: &[u8],
-    attributes: &Attributes,
-) -> Result<(), WriteError> {
-    let file = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(name(last));
-    for (key, value) in &attributes.xattrs {
-        let ours = [&b"user.overlay."[..], b"trusted.", b"security.selinux"];
-        if ours.iter().any(|prefix| key.starts_with(prefix)) {
-            continue;
-        }
-        lsetxattr(&file, name(key), value, XattrFlags::empty()).map_err(call("lsetxattr", path))?;
-    }
-    Ok(())
+fn wrote(path: &[u8]) -> impl FnOnce(io::Error) -> WriteError {
+    let path = String::from_utf8_lossy(path).into_owned();
+    move |source| WriteError::Call { call: "write", path, source }
 }

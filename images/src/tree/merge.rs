@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, lgetxattr, llistxattr, major, minor, openat,
@@ -33,6 +34,9 @@ pub enum MergeError {
 
 /// The largest extended attribute (xattr(7): 64 KiB on any file system).
 const XATTR_LIMIT: usize = 65536;
+
+/// Extended attributes by name.
+type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 struct Walk<'a> {
     layer: usize,
@@ -101,23 +105,31 @@ impl Walk<'_> {
         }
         let entry = entry(Vec::new(), Kind::Dir, &stat, xattrs);
         self.entries.insert(Vec::new(), Found { entry, inode: None });
-        // Depth first without recursion: a hostile tree may be very deep.
-        let mut open: Vec<(Vec<u8>, OwnedFd)> = Vec::new();
+        // Depth first without recursion: a hostile tree may be very deep. Only directories
+        // with unvisited ones below stay open: an honest one may be very wide.
         let own = root.try_clone_to_owned().map_err(|source| MergeError::Call {
             call: "dup",
             path: ".".into(),
             layer: self.path.to_path_buf(),
             source,
         })?;
-        open.push((Vec::new(), own));
-        while let Some((path, directory)) = open.pop() {
-            for below in self.directory(&path, directory.as_fd())? {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let name = below.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-                let fd = openat(&directory, OsStr::from_bytes(name), flags, Mode::empty())
-                    .map_err(self.failed("open", &below))?;
-                open.push((below, fd));
-            }
+        let mut waiting: Vec<(Vec<u8>, Rc<OwnedFd>)> = Vec::new();
+        let mut visit = Some((Vec::new(), Rc::new(own)));
+        while let Some((path, directory)) = visit {
+            let below = self.directory(&path, directory.as_fd())?;
+            waiting.extend(below.into_iter().map(|path| (path, Rc::clone(&directory))));
+            drop(directory);
+            visit = match waiting.pop() {
+                None => None,
+                Some((path, parent)) => {
+                    let flags =
+                        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+                    let fd = openat(&*parent, OsStr::from_bytes(name), flags, Mode::empty())
+                        .map_err(self.failed("open", &path))?;
+                    Some((path, Rc::new(fd)))
+                }
+            };
         }
         Ok(())
     }
@@ -212,7 +224,7 @@ impl Walk<'_> {
         parent: BorrowedFd<'_>,
         name: &OsStr,
         path: &[u8],
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, MergeError> {
+    ) -> Result<Xattrs, MergeError> {
         let file = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(name);
         let mut names = Vec::with_capacity(256);
         match llistxattr(&file, rustix::buffer::spare_capacity(&mut names)) {
@@ -247,7 +259,7 @@ fn opaque(xattrs: &[(Vec<u8>, Vec<u8>)]) -> bool {
     xattrs.iter().any(|(name, value)| name == OPAQUE && value == b"y")
 }
 
-fn entry(path: Vec<u8>, kind: Kind, stat: &Stat, mut xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Entry {
+fn entry(path: Vec<u8>, kind: Kind, stat: &Stat, mut xattrs: Xattrs) -> Entry {
     xattrs.retain(|(name, _)| {
         !name.starts_with(b"user.overlay.") && !name.starts_with(b"trusted.overlay.")
     });

@@ -122,3 +122,18 @@ fn layers_merge_as_an_overlay_shows_them() {
     assert_eq!(text, "high!");
     assert!(tree.entries.iter().all(|entry| entry.xattrs.is_empty()));
 }
+
+/// More directories side by side than a process usually may open, and as many in a chain.
+#[test]
+fn wide_and_deep_layers_are_merged() {
+    let directory = tempfile::tempdir().unwrap();
+    for at in 0..1500 {
+        fs_err::create_dir_all(directory.path().join(format!("wide/{at}/below"))).unwrap();
+    }
+    fs_err::create_dir_all(directory.path().join("d/".repeat(1500))).unwrap();
+    let tree = Tree::merge(&[directory.path().to_path_buf()]).unwrap();
+    assert_eq!(tree.entries.len(), 1 + 1 + 3000 + 1500);
+    assert!(tree.entries.is_sorted_by(|a, b| a.path < b.path));
+    // The temporary directory itself would open all of the chain at once.
+    crate::layer::remove_tree(&directory.path().join("d")).unwrap();
+}
