@@ -14,6 +14,7 @@ mod mounts;
 mod rootfs;
 mod sandbox;
 mod seccomp;
+mod seccomp_i386;
 mod spec;
 
 use std::os::fd::AsFd;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
+use super::seccomp_i386;
 use crate::plan::Privilege;
 
 /// Refused with EPERM, always.
@@ -63,6 +64,7 @@ pub(super) fn filter(privilege: Privilege) -> Result<Programs, String> {
     Ok(Programs {
         refused: program(refused.chain(mounting), libc::EPERM)?,
         absent: program(ABSENT.iter(), libc::ENOSYS)?,
+        i386: cfg!(target_arch = "x86_64").then(|| seccomp_i386::program(privilege)),
     })
 }
 
@@ -71,12 +73,17 @@ pub(super) fn filter(privilege: Privilege) -> Result<Programs, String> {
 pub(super) struct Programs {
     refused: BpfProgram,
     absent: BpfProgram,
+    /// Only where the machine runs i386 programs too.
+    i386: Option<BpfProgram>,
 }
 
 impl Programs {
     /// Installs the filters for this thread and everything it starts; they cannot be taken
     /// off. Needs no_new_privs.
     pub(super) fn apply(&self) -> Result<(), seccompiler::Error> {
+        if let Some(i386) = &self.i386 {
+            seccompiler::apply_filter(i386)?;
+        }
         seccompiler::apply_filter(&self.absent)?;
         seccompiler::apply_filter(&self.refused)
     }
@@ -98,7 +105,7 @@ fn program<'a>(calls: impl Iterator<Item = &'a i64>, errno: i32) -> Result<BpfPr
 }
 
 /// Lets calls of the machine's other ABI through, which seccompiler would answer by killing
-/// the process: i386 images run on amd64 by it.
+/// the process: i386 images run on amd64 by it, and [`seccomp_i386`] filters them.
 ///
 /// The program begins by loading the architecture, comparing it and returning KILL.
 fn spare_other_abis(program: &mut BpfProgram) -> Result<(), String> {
