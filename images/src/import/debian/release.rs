@@ -337,8 +337,8 @@ fn parse(
                 .is_some_and(|rest| matches!(rest, "" | ".gz" | ".xz"))
         });
         if wanted {
-            let digest = Digest::from_hex(digest).map_err(|_| missing("SHA256"))?;
-            let size = size.parse().map_err(|_: std::num::ParseIntError| missing("SHA256"))?;
+            let digest = Digest::from_hex(digest).ok().ok_or_else(|| missing("SHA256"))?;
+            let size = size.parse().ok().ok_or_else(|| missing("SHA256"))?;
             indices.push((path.to_owned(), digest, size));
         }
     }
