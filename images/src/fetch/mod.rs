@@ -1,6 +1,8 @@
 //! Verified downloads: HTTP, HTTPS and directories (`file:`).
 
 mod retry;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -224,36 +226,4 @@ fn is_there(expect: &Expect, path: &Path) -> bool {
     }
     let mut reader = Digesting::new(file);
     io::copy(&mut reader, &mut io::sink()).is_ok() && reader.finish().1 == expect.digest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_expected_bytes_appear() {
-        let directory = tempfile::tempdir().unwrap();
-        let source = directory.path().join("source");
-        fs_err::write(&source, "bytes").unwrap();
-        let url = format!("file://{}", source.display());
-        let to = directory.path().join("to");
-        let client = Client::new(&Proxies::default()).unwrap();
-        let good = Expect { digest: Digest::of("bytes"), size: 5 };
-        for (bad, what) in [
-            (Expect { digest: Digest::of("other"), size: 5 }, "the digest"),
-            (Expect { size: 4, ..good }, "the size"),
-            (Expect { size: 6, ..good }, "the size"),
-        ] {
-            match client.file(&url, &bad, &to) {
-                Err(FetchError::Mismatch { what: found, .. }) => assert_eq!(found, what),
-                other => panic!("{other:?}"),
-            }
-            assert!(!to.exists());
-        }
-        client.file(&url, &good, &to).unwrap();
-        fs_err::remove_file(&source).unwrap();
-        client.file(&url, &good, &to).unwrap();
-        assert!(matches!(client.bytes(&url, 9), Err(FetchError::Status { status: 404, .. })));
-        assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 1);
-    }
 }

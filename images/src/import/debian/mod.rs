@@ -8,9 +8,12 @@
 mod ar;
 mod database;
 mod index;
+mod keyring;
 mod relation;
 mod release;
 mod solve;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::fetch::{Client, Expect, FetchError};
 
-pub use release::{Keyring, KeyringError, ReleaseError};
+pub use keyring::{Keyring, KeyringError};
+pub use release::ReleaseError;
 pub use solve::SolveError;
 pub use unpack::{UnpackError, configure_script, unpack};
 

@@ -1,0 +1,6 @@
+//! A lying mirror: archives that the tests make and sign themselves.
+
+mod archive;
+mod fixture;
+mod shipped;
+mod signatures;
