@@ -72,3 +72,8 @@ fn shims() -> Result<()> {
 fn svc_map() -> Result<()> {
     script("svc_map.sh")
 }
+
+#[test]
+fn break_points() -> Result<()> {
+    script("break_points.sh")
+}
