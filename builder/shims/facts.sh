@@ -43,6 +43,6 @@ fs_fact() {
 
 refuse() {
     echo "${0##*/}: $*" >&2
-    echo "${0##*/}: this step sees no devices; build with --backend loop, as root, if an element needs them" >&2
+    echo "${0##*/}: this step sees no devices: the layout of the image is all it can be asked about" >&2
     exit 1
 }

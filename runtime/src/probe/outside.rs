@@ -90,18 +90,14 @@ pub(super) fn proc() -> Check {
     check(name, true, "a fresh one", "")
 }
 
-/// Whether `--backend loop` could work.
+/// Whether loop devices could be used; no build needs them.
 pub(super) fn loop_devices() -> Check {
     let control = Path::new("/dev/loop-control").exists();
     let root = rustix::process::geteuid().is_root();
     let (detail, fix) = match (control, root) {
         (true, true) => ("/dev/loop-control is there", ""),
-        (true, false) => {
-            ("needs root; only `--backend loop` uses them", "run the last step as root")
-        }
-        (false, _) => {
-            ("no /dev/loop-control; only `--backend loop` uses them", "as root: modprobe loop")
-        }
+        (true, false) => ("needs root; nothing needs them yet", "run the last step as root"),
+        (false, _) => ("no /dev/loop-control; nothing needs them yet", "as root: modprobe loop"),
     };
     check("loop devices", control && root, detail, fix).optional()
 }
