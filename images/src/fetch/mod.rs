@@ -5,7 +5,7 @@ mod retry;
 mod tests;
 
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::blocking::Client as Http;
@@ -55,15 +55,26 @@ pub enum FetchError {
         /// The limit.
         limit: u64,
     },
-    /// The file cannot be read or written.
+    /// The body cannot be read.
     #[error("{url}")]
     Io {
         /// The address.
         url: String,
-        /// Names the path.
+        /// Names the path, where there is one.
+        source: io::Error,
+    },
+    /// The local file cannot be written, for instance because the disk is full.
+    #[error("{path} cannot be written")]
+    Write {
+        /// Where the file was to appear.
+        path: PathBuf,
+        /// The file system's answer.
         source: io::Error,
     },
 }
+
+/// How much of a body is read and written at once.
+const CHUNK: usize = 128 << 10;
 
 /// What the bytes must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,15 +162,25 @@ impl Client {
     }
 
     fn file_once(&self, url: &str, expect: &Expect, to: &Path) -> Result<(), FetchError> {
-        let io_error = |source| FetchError::Io { url: url.to_owned(), source };
+        let read_error = |source| FetchError::Io { url: url.to_owned(), source };
+        let write_error = |source| FetchError::Write { path: to.to_owned(), source };
         let directory = to.parent().unwrap_or(Path::new("."));
-        let aside = tempfile::NamedTempFile::new_in(directory).map_err(io_error)?;
-        let mut writer = Digesting::new(io::BufWriter::new(aside));
+        let aside = tempfile::NamedTempFile::new_in(directory).map_err(write_error)?;
+        let mut writer = Digesting::new(aside);
         let mut body = self.open(url)?.take(expect.size + 1);
-        io::copy(&mut body, &mut writer).map_err(io_error)?;
+        // Not io::copy, which does not tell which side failed: only the network's faults
+        // are worth another try.
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match body.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => writer.write_all(&chunk[..count]).map_err(write_error)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(read_error(error)),
+            }
+        }
         let size = writer.passed();
-        let (mut aside, digest) = writer.finish();
-        aside.flush().map_err(io_error)?;
+        let (aside, digest) = writer.finish();
         let mismatch = |what, expected: String, actual: String| FetchError::Mismatch {
             url: url.to_owned(),
             what,
@@ -172,8 +193,7 @@ impl Client {
         if digest != expect.digest {
             return Err(mismatch("the digest", expect.digest.to_string(), digest.to_string()));
         }
-        let aside = aside.into_inner().map_err(|error| io_error(error.into_error()))?;
-        aside.persist(to).map_err(|error| io_error(error.error))?;
+        aside.persist(to).map_err(|error| write_error(error.error))?;
         Ok(())
     }
 

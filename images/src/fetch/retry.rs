@@ -24,13 +24,13 @@ pub(super) fn retry<T>(
 }
 
 /// A refused connection, a busy server and a body cut short may be better next time; a
-/// wrong digest with the right size, or a refusal, will not.
+/// wrong digest with the right size, a refusal or a full disk will not.
 fn by_chance(error: &FetchError) -> bool {
     match error {
         FetchError::Transport { source, .. } => !source.is_builder(),
         FetchError::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
         FetchError::Mismatch { url, what, .. } => *what == "the size" && !url.starts_with("file:"),
         FetchError::Io { url, .. } => !url.starts_with("file:"),
-        FetchError::Client(_) | FetchError::TooLarge { .. } => false,
+        FetchError::Client(_) | FetchError::TooLarge { .. } | FetchError::Write { .. } => false,
     }
 }

@@ -126,6 +126,20 @@ fn refusals_and_lies_are_final() {
 }
 
 #[test]
+fn what_cannot_be_written_is_fetched_once() {
+    let good = answer("200 OK", 5, "bytes");
+    let (url, seen) = serve(&[&good, &good]);
+    let directory = tempfile::tempdir().unwrap();
+    let in_the_way = directory.path().join("to");
+    fs_err::create_dir(&in_the_way).unwrap();
+    let error = client().file(&url, &expect("bytes"), &in_the_way).unwrap_err();
+    assert!(matches!(error, FetchError::Write { .. }), "{error:?}");
+    assert_eq!(error.to_string(), format!("{} cannot be written", in_the_way.display()));
+    assert_eq!(seen.lock().unwrap().len(), 1);
+    assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn hopeless_servers_are_given_up() {
     let busy = answer("500 Internal Server Error", 0, "");
     let (url, seen) = serve(&[busy.as_str(); 9]);
