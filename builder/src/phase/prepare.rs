@@ -105,6 +105,15 @@ pub(super) fn host_directories(
         }
     }
     let output = request.cwd.join(&request.output);
+    let mut output = output.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf);
+    let mounts = fs_err::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if let Some(below) = mounted_below(&mounts, &output) {
+        session.reporter.warn(format!(
+            "{below} is mounted below {}, which no overlay can lie on: hooks of host phases see an empty output directory; name another by -o if they read files there",
+            output.display()
+        ));
+        output = session.store.empty();
+    }
     let resolv_conf = fs_err::read_to_string("/etc/resolv.conf")
         .ok()
         .filter(|text| text.contains("nameserver"))
@@ -116,10 +125,26 @@ pub(super) fn host_directories(
         elements: prepared.graph.search_path.clone(),
         image_cache,
         lockfiles,
-        output: output.parent().map_or_else(|| PathBuf::from("/"), Path::to_path_buf),
+        output,
         files: environment.files.clone(),
         resolv_conf,
     })
+}
+
+/// The first mount point strictly below a directory. In a user namespace such mounts are
+/// locked to the one they lie on, and overlay refuses that as a lower layer (EINVAL).
+fn mounted_below(mountinfo: &str, directory: &Path) -> Option<String> {
+    let directory = fs_err::canonicalize(directory).unwrap_or_else(|_| directory.to_path_buf());
+    mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).find(|target| {
+        Path::new(target).strip_prefix(&directory).is_ok_and(|rest| rest != Path::new(""))
+    })
+}
+
+/// Octal escapes of proc_pid_mountinfo(5): blank, tab, newline, backslash.
+fn unescape(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_owned(), |text, (escape, plain)| text.replace(escape, plain))
 }
 
 /// The generated hooks tree, kept as a snapshot by its digest.
@@ -151,4 +176,18 @@ pub(super) fn hooks_base(session: &Session, prepared: &Prepared) -> Result<PathB
 fn first(session: &Session, stack: &[SnapshotId]) -> Result<PathBuf> {
     let directories = session.directories(stack)?;
     directories.into_iter().next().ok_or_else(|| Failure::new(Kind::Internal, "an empty stack"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_below_the_output_directory_is_seen() {
+        let info = "1 0 0:1 / /no/such rw - ext4 a rw\n2 1 0:2 / /no/such/a\\040disk rw - tmpfs t rw\n3 1 0:3 / /no/suchlike rw - tmpfs t rw\n";
+        let below = |path: &str| mounted_below(info, Path::new(path));
+        assert_eq!(below("/no/such").as_deref(), Some("/no/such/a disk"));
+        assert_eq!(below("/no/such/a disk"), None);
+        assert_eq!(below("/no/suchl"), None);
+    }
 }
