@@ -1,6 +1,7 @@
 //! Failures as people see them: kind, message, hints, exit status.
 
 use std::fmt;
+use std::path::Path;
 
 /// What sort of failure ended a command; picks the exit status of the native verbs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +51,15 @@ pub struct Failure {
     pub hints: Vec<String>,
     /// The failing hook's own status; the personality returns it.
     pub hook_status: Option<i32>,
+    /// Whether the cause is a full file system that is still to be named.
+    no_space: bool,
 }
 
 impl Failure {
     /// Makes a failure without hints.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), hook_status: None }
+        let message = message.into();
+        Self { kind, message, hints: Vec::new(), hook_status: None, no_space: false }
     }
 
     /// Adds one line that says what to do.
@@ -77,8 +81,30 @@ impl Failure {
             }
             source = cause.source();
         }
-        Self::new(kind, message)
+        let no_space = says_no_space(&message);
+        Self { no_space, ..Self::new(kind, message) }
     }
+
+    /// Names the full file system, if one is the cause: `place` is the directory that was
+    /// written to, `cures` say what to do. Earlier hints guessed at another cause and go.
+    #[must_use]
+    pub fn on_full_disk(self, what: &str, place: &Path, cures: &[&str]) -> Self {
+        if !self.no_space {
+            return self;
+        }
+        let message =
+            format!("no space is left for {what} in {}: {}", place.display(), self.message);
+        let hints = cures.iter().map(|cure| (*cure).to_owned()).collect();
+        Self { hints, ..Self::new(Kind::Host, message) }
+    }
+}
+
+/// Whether a text tells of ENOSPC or EDQUOT. Errors of namespace jobs and of hooks are known
+/// by their text alone; nothing translates it.
+pub fn says_no_space(text: &str) -> bool {
+    ["No space left on device", "(os error 28)", "Disk quota exceeded", "(os error 122)"]
+        .iter()
+        .any(|mark| text.contains(mark))
 }
 
 impl fmt::Display for Failure {
@@ -91,3 +117,23 @@ impl std::error::Error for Failure {}
 
 /// The result of everything above the libraries.
 pub type Result<T> = std::result::Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_once_with_its_own_cure() {
+        let full = std::io::Error::from_raw_os_error(28);
+        let failure = Failure::wrap(Kind::Build, "the archive", &full).hint("--mirror");
+        let failure = failure.on_full_disk("outputs", Path::new("/out"), &["free some"]);
+        let failure = failure.on_full_disk("the cache", Path::new("/cache"), &["other"]);
+        assert_eq!(failure.kind, Kind::Host);
+        assert!(failure.message.starts_with("no space is left for outputs in /out: the archive"));
+        assert_eq!(failure.hints, ["free some"]);
+        let other = std::io::Error::from_raw_os_error(13);
+        let failure = Failure::wrap(Kind::Build, "the archive", &other).hint("--mirror");
+        let failure = failure.on_full_disk("outputs", Path::new("/out"), &[]);
+        assert_eq!((failure.kind, failure.hints.len()), (Kind::Build, 1));
+    }
+}

@@ -27,4 +27,4 @@ pub use parent::run::{ExitStatus, Outcome, OutputSink, RunError, Stream, run};
 pub use plan::{
     MountPlan, MountSource, Network, OverlayPlan, Privilege, RootPlan, SandboxPlan, Stdin,
 };
-pub use probe::{Check, HostReport, PROBE_JOB, probe};
+pub use probe::{Check, HostReport, PROBE_JOB, probe, user_namespaces};

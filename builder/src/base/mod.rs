@@ -182,9 +182,9 @@ impl<'a> Bootstrap<'a> {
         }
         let mut failure =
             Failure::new(Kind::Build, format!("packages of {name} cannot be configured"));
-        for line in ran.watch.tail() {
-            failure = failure.hint(format!("  | {line}"));
-        }
+        let tail = ran.watch.tail();
+        let space = self.session.space_hint(&tail);
+        failure.hints.extend(tail.iter().map(|line| format!("  | {line}")).chain(space));
         Err(failure)
     }
 }
@@ -254,6 +254,10 @@ fn archive_failure(error: &DebianError) -> Failure {
         DebianError::Fetch(FetchError::Mismatch { .. }) => {
             Failure::wrap(Kind::Verification, "the archive", error)
                 .hint("the mirror is broken or being updated; name another by --mirror")
+        }
+        DebianError::Fetch(FetchError::Write { .. }) => {
+            Failure::wrap(Kind::Host, "the cache", error)
+                .hint("set GOLDSMITH_CACHE to a directory on a local file system with free space")
         }
         DebianError::Solve(_) => Failure::wrap(Kind::Configuration, "the base", error)
             .hint("see `include` and `suite` in the element's base.yaml"),

@@ -12,7 +12,7 @@ use goldsmith_images::store::Store;
 use goldsmith_runtime::{Cancel, Identity};
 
 use crate::error::{Failure, Kind, Result};
-use crate::phase::session::{Session, store_failure};
+use crate::phase::session::{CACHE_FULL, Session, store_failure};
 use crate::report::Reporter;
 use crate::request::Request;
 
@@ -157,7 +157,15 @@ pub fn session(cache: &std::path::Path, reporter: Reporter, request: &Request) -
             .hint(error.fix())
             .hint("`goldsmith doctor` says more")
     })?;
-    let store = Store::open(cache).map_err(|error| store_failure(&error))?;
+    let namespaces = goldsmith_runtime::user_namespaces();
+    if namespaces.required && !namespaces.ok {
+        let message = format!("no sandbox can run here: {}", namespaces.detail);
+        return Err(Failure::new(Kind::Host, message)
+            .hint(namespaces.fix)
+            .hint("`goldsmith doctor` says more"));
+    }
+    let store = Store::open(cache)
+        .map_err(|error| store_failure(&error).on_full_disk("the cache", cache, CACHE_FULL))?;
     let hours = request.env.get("GOLDSMITH_STEP_MAX_AGE").and_then(|text| text.parse().ok());
     Ok(Session {
         store,

@@ -98,16 +98,28 @@ pub struct Content {
 ///
 /// When one cannot be written; then none of them appears, and what was there stays.
 pub fn write(session: &Session, request: &Request, content: Content) -> Result<Vec<Finished>> {
+    let output = request.cwd.join(&request.output);
+    let directory = output.parent().unwrap_or(Path::new("/"));
+    write_all(session, request, content, directory).map_err(|failure| {
+        let cures = ["free space there, or name another place by -o"];
+        failure.on_full_disk("the output", directory, &cures)
+    })
+}
+
+fn write_all(
+    session: &Session,
+    request: &Request,
+    content: Content,
+    directory: &Path,
+) -> Result<Vec<Finished>> {
     let io = |error: std::io::Error| Failure::wrap(Kind::Host, "an output", &error);
     let mut aside = Vec::new();
     for &kind in &request.types {
         let to = path(request, kind);
-        let directory = to.parent().unwrap_or(Path::new("/"));
         let file =
             tempfile::Builder::new().prefix(".goldsmith-").tempfile_in(directory).map_err(io)?;
         aside.push((kind, to, file));
     }
-    let directory = request.cwd.join(&request.output);
     let owner =
         if goldsmith_runtime::IdentityMode::Root == session.identity.mode { 65536 } else { 0 };
     let message = Write {
@@ -117,7 +129,7 @@ pub fn write(session: &Session, request: &Request, content: Content) -> Result<V
         bios: content.bios,
         outputs: aside.iter().map(|(kind, ..)| Output::new(*kind, request.codec)).collect(),
         extra: content.extra,
-        extra_to: directory.parent().map(Path::to_path_buf),
+        extra_to: Some(directory.to_path_buf()),
         extra_owner: owner,
     };
     let files: Vec<_> = aside.iter().map(|(_, _, file)| file.as_file().as_fd()).collect();

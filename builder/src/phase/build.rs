@@ -12,7 +12,7 @@ use super::key::{Key, KeyBuilder};
 use super::paths;
 use super::prepare::{Prepared, hooks_base, host_directories, prepare};
 use super::run::{Ground, PhaseRun, give};
-use super::session::{Done, Recipe, Session};
+use super::session::{CACHE_FULL, Done, Recipe, Session};
 use super::state::State;
 use super::table::{PHASES, Phase, Place};
 use crate::base::mirror::{self, Mirror};
@@ -45,6 +45,12 @@ struct Build<'a> {
 /// When an element is wrong, a hook fails, the host lacks something or the user interrupts.
 pub fn build(session: &Session, request: &Request) -> Result<Vec<outputs::Finished>> {
     outputs::check(request)?;
+    // Whatever is written, outputs excepted, is written there.
+    build_checked(session, request)
+        .map_err(|failure| failure.on_full_disk("the cache", session.store.root(), CACHE_FULL))
+}
+
+fn build_checked(session: &Session, request: &Request) -> Result<Vec<outputs::Finished>> {
     let prepared = prepare(session, request)?;
     super::failed::forget(session)?;
     session.sweep()?;
@@ -97,7 +103,10 @@ pub fn build(session: &Session, request: &Request) -> Result<Vec<outputs::Finish
         epoch,
     };
     let finished = build.run(base)?;
-    session.store.sync().map_err(|error| super::session::store_failure(&error))?;
+    // The outputs are complete and on disk; unsynced steps are missed after the next boot only.
+    if let Err(error) = session.store.sync() {
+        session.reporter.warn(format!("the cache could not be forced to disk: {error}"));
+    }
     Ok(finished)
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use goldsmith_runtime::{Identity, Job, JobInput, run_job};
+use goldsmith_runtime::{Identity, Job, JobError, JobInput, run_job};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -37,8 +37,11 @@ pub fn call<Q: Serialize, A: DeserializeOwned>(
         Failure::wrap(Kind::Internal, format!("the message of job {name}"), &error)
     };
     let request = serde_json::to_value(request).map_err(internal)?;
-    let reply = run_job(identity, name, &request, files)
-        .map_err(|error| Failure::wrap(Kind::Build, format!("job {name}"), &error))?;
+    let reply = run_job(identity, name, &request, files).map_err(|error| match error {
+        JobError::Spawn(error) => Failure::wrap(Kind::Host, "no sandbox can run here", &error)
+            .hint("`goldsmith doctor` says what this host lacks"),
+        error => Failure::wrap(Kind::Build, format!("job {name}"), &error),
+    })?;
     serde_json::from_value(reply).map_err(internal)
 }
 

@@ -219,12 +219,14 @@ impl Ground<'_> {
         let mut failure = Failure::new(Kind::Build, format!("hook {hook} {how}"));
         failure.hook_status = Some(status);
         let tail = ran.watch.tail();
+        let space = self.session.space_hint(&tail);
         if !tail.is_empty() {
             failure = failure.hint(format!("the last {} lines of {phase}:", tail.len()));
             for line in tail {
                 failure = failure.hint(format!("  | {line}"));
             }
         }
+        failure.hints.extend(space);
         match super::failed::keep(self.session, before, workspace.mnt) {
             Ok(()) => {
                 failure.hint("`goldsmith run --failed -- bash` opens the image as the hook left it")

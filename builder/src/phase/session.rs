@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::Key;
 use super::state::State;
-use crate::error::{Failure, Kind, Result};
+use crate::error::{Failure, Kind, Result, says_no_space};
 use crate::report::{Event, Reporter};
 
 /// The store, the identity and the door to the terminal, for the length of one build.
@@ -93,8 +93,20 @@ impl Session {
         self.reporter.event(&Event::StepStarted { step: recipe.name.clone() });
         let begun = std::time::Instant::now();
         let (done, value) = work()?;
-        self.record(recipe, &done, begun.elapsed().as_secs_f64())?;
+        // The result itself is there: without a record the next build makes it again.
+        if let Err(failure) = self.record(recipe, &done, begun.elapsed().as_secs_f64()) {
+            self.reporter.warn(format!("{} is not remembered: {failure}", recipe.name));
+        }
         Ok(value)
+    }
+
+    /// What a failed program's last lines say of the cache's file system: programs in
+    /// sandboxes write there.
+    pub fn space_hint(&self, tail: &[String]) -> Option<String> {
+        tail.iter().any(|line| says_no_space(line)).then(|| {
+            let cache = self.store.root().display();
+            format!("no space is left for the cache in {cache}; {}", CACHE_FULL.join(", "))
+        })
     }
 
     fn record(&self, recipe: &Recipe, done: &Done, seconds: f64) -> Result<()> {
@@ -237,6 +249,12 @@ fn is_empty(upper: &std::path::Path) -> bool {
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
+
+/// What to do about a full cache.
+pub const CACHE_FULL: &[&str] = &[
+    "free space there: `goldsmith store gc` removes what no recent build needs",
+    "or set GOLDSMITH_CACHE to a directory with more space",
+];
 
 /// A store error as people see it.
 pub fn store_failure(error: &goldsmith_images::store::StoreError) -> Failure {

@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
@@ -25,8 +26,10 @@ pub(super) fn die_with_parent() -> Result<(), String> {
 /// The process still has the caller's ids afterwards: what only the caller may open can be
 /// opened between this and [`become_root`].
 pub(super) fn namespaces(socket: &UnixStream) -> Result<(), String> {
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(|error| {
-        format!("unshare(CLONE_NEWUSER|CLONE_NEWNS): {error}: user namespaces are not allowed here")
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS).map_err(|error| match error {
+        // The kernel's ENOSPC is about a limit; spelled out it would look like a full disk.
+        Errno::ENOSPC => "no further user namespace is allowed here: user.max_user_namespaces or user.max_mnt_namespaces is reached".to_owned(),
+        error => format!("unshare(CLONE_NEWUSER|CLONE_NEWNS): {error}: user namespaces are not allowed here"),
     })?;
     channel::send(socket, &Report::Unshared, &[]).map_err(|error| format!("report: {error}"))?;
     let mapped = channel::receive::<Mapped>(socket).map_err(|error| format!("go: {error}"))?;

@@ -77,6 +77,11 @@ pub fn probe() -> HostReport {
     HostReport { mode, why, checks }
 }
 
+/// Whether a setting of the host forbids user namespaces; looks at files of /proc only.
+pub fn user_namespaces() -> Check {
+    outside::namespaces_allowed()
+}
+
 /// What can be tried as root of a user namespace, and whether there is one.
 fn in_namespace(identity: &Identity) -> Vec<Check> {
     let failed = |detail: &str| {
