@@ -11,6 +11,7 @@ pub struct HostInvariant {
     mounts: String,
     loops: BTreeSet<String>,
     temporary: usize,
+    user: u32,
 }
 
 impl HostInvariant {
@@ -20,6 +21,15 @@ impl HostInvariant {
     ///
     /// When /proc cannot be read.
     pub fn take(cache: &Path) -> Result<Self> {
+        Self::take_for(rustix::process::geteuid().as_raw(), cache)
+    }
+
+    /// The same for another user's processes.
+    ///
+    /// # Errors
+    ///
+    /// When /proc cannot be read.
+    pub fn take_for(user: u32, cache: &Path) -> Result<Self> {
         let mut loops = BTreeSet::new();
         for entry in fs_err::read_dir("/sys/block")?.flatten() {
             if entry.path().join("loop/backing_file").exists() {
@@ -31,6 +41,7 @@ impl HostInvariant {
             mounts: fs_err::read_to_string("/proc/self/mountinfo")?,
             loops,
             temporary: count("tmp") + count("run"),
+            user,
         })
     }
 
@@ -42,14 +53,14 @@ impl HostInvariant {
     pub fn check(&self, cache: &Path) -> Result<()> {
         let mut helpers = Vec::new();
         for _ in 0..50 {
-            helpers = own_helpers();
+            helpers = helpers_of(self.user);
             if helpers.is_empty() {
                 break;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
         ensure!(helpers.is_empty(), "processes are left: {helpers:?}");
-        let now = Self::take(cache)?;
+        let now = Self::take_for(self.user, cache)?;
         ensure!(now.mounts == self.mounts, "mounts changed");
         ensure!(now.loops == self.loops, "loop devices: {:?}, before {:?}", now.loops, self.loops);
         ensure!(
@@ -62,14 +73,13 @@ impl HostInvariant {
     }
 }
 
-/// Helpers of this user that still run.
-fn own_helpers() -> Vec<String> {
+/// Helpers of a user that still run.
+fn helpers_of(user: u32) -> Vec<String> {
     use std::os::unix::fs::MetadataExt;
-    let own = rustix::process::geteuid().as_raw();
     let mut found = Vec::new();
     let Ok(list) = fs_err::read_dir("/proc") else { return found };
     for entry in list.flatten() {
-        if !entry.metadata().is_ok_and(|data| data.uid() == own) {
+        if !entry.metadata().is_ok_and(|data| data.uid() == user) {
             continue;
         }
         let line = fs_err::read(entry.path().join("cmdline")).unwrap_or_default();

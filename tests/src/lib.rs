@@ -3,8 +3,12 @@
 
 mod env;
 mod host;
+mod namespace;
+mod user;
 mod vm;
 
 pub use env::{Ran, TestEnv, require};
 pub use host::HostInvariant;
+pub use namespace::Namespace;
+pub use user::UserEnv;
 pub use vm::{Vm, free_port};
