@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, makedev};
 
 use super::archive::{ArchiveError, Member, MemberKind, Reader};
 use super::attributes::Attributes;
@@ -36,8 +36,21 @@ pub struct Extracted {
     pub bytes: u64,
     /// Every path but whiteouts, in the stream's order.
     pub paths: Vec<Vec<u8>>,
-    /// Device nodes that a user namespace may not make: path, major, minor, whether block.
-    pub devices: Vec<(Vec<u8>, u32, u32, bool)>,
+    /// Device nodes, which a user namespace may not make; none of them was made.
+    pub devices: Vec<DeviceNode>,
+}
+
+/// A device node of an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceNode {
+    /// Its path.
+    pub path: Vec<u8>,
+    /// Block or character device.
+    pub kind: FileType,
+    /// Major and minor number, as makedev(3) joins them.
+    pub device: u64,
+    /// Owner, mode, times.
+    pub attributes: Attributes,
 }
 
 /// Why a stream cannot be unpacked.
@@ -259,7 +272,10 @@ fn place<R: Read>(
         MemberKind::Char | MemberKind::Block => {
             writer.clear(path)?;
             let (major, minor) = member.device;
-            done.devices.push((path.to_vec(), major, minor, member.kind == MemberKind::Block));
+            let block = member.kind == MemberKind::Block;
+            let kind = if block { FileType::BlockDevice } else { FileType::CharacterDevice };
+            let device = makedev(major, minor);
+            done.devices.push(DeviceNode { path: path.to_vec(), kind, device, attributes });
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ mod writer;
 
 pub use archive::ArchiveError;
 pub use attributes::Attributes;
-pub use extract::{ExtractError, Extracted, Limits, extract};
+pub use extract::{DeviceNode, ExtractError, Extracted, Limits, extract};
 pub use flatten::{FlattenError, flatten};
 pub use remove::remove_tree;
 pub use writer::{RootWriter, WriteError};

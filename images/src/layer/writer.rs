@@ -169,8 +169,12 @@ impl RootWriter {
         remove_at(parent, last).map_err(call("remove", path))
     }
 
-    /// Removes whatever is at `path`.
-    pub(super) fn clear(&mut self, path: &[u8]) -> Result<(), WriteError> {
+    /// Removes whatever is at `path`, directories with all below; nothing being there is fine.
+    ///
+    /// # Errors
+    ///
+    /// When a call fails.
+    pub fn clear(&mut self, path: &[u8]) -> Result<(), WriteError> {
         let (parent, last) = self.parent(path)?;
         Self::make_way(parent, last, path)
     }

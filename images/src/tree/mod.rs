@@ -17,7 +17,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 pub use merge::MergeError;
-pub use normalise::Normalise;
+pub use normalise::{Affected, Normalise};
 
 /// All paths of an image, sorted by their bytes, parents before children.
 #[derive(Debug, Default)]

@@ -32,7 +32,39 @@ const NODES: [(&str, u32, u32, u32); 8] = [
     ("zero", 1, 5, 0o666),
 ];
 
+/// What rules do to a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Affected {
+    /// It goes, with all below.
+    Dropped,
+    /// It loses its content.
+    Emptied,
+}
+
 impl Tree {
+    /// What the rules drop and empty of this tree, for somebody who changes it in place; of
+    /// what lies below a dropped directory only that is named.
+    pub fn affected<'a>(&'a self, rules: &Normalise) -> Vec<(&'a Entry, Affected)> {
+        let drop: Vec<Pattern<'_>> = rules.drop.iter().map(|text| Pattern::new(text)).collect();
+        let empty: Vec<Pattern<'_>> = rules.empty.iter().map(|text| Pattern::new(text)).collect();
+        let mut found: Vec<(&Entry, Affected)> = Vec::new();
+        for entry in &self.entries {
+            if let Some((last, Affected::Dropped)) = found.last()
+                && entry.is_below(&last.path)
+            {
+                continue;
+            }
+            if entry.kind == Kind::Socket || drop.iter().any(|rule| rule.matches(&entry.path)) {
+                found.push((entry, Affected::Dropped));
+            } else if matches!(entry.kind, Kind::File { size: 1.., .. })
+                && empty.iter().any(|rule| rule.matches(&entry.path))
+            {
+                found.push((entry, Affected::Emptied));
+            }
+        }
+        found
+    }
+
     /// Applies the rules. Sockets go in any case: nobody listens on them.
     pub fn normalise(&mut self, rules: &Normalise) {
         let drop: Vec<Pattern<'_>> = rules.drop.iter().map(|text| Pattern::new(text)).collect();

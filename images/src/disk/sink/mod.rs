@@ -1,6 +1,7 @@
 //! Where the bytes of a disk go.
 
 mod checksum;
+mod copy;
 mod coverage;
 mod qcow2;
 mod raw;
@@ -8,6 +9,7 @@ mod raw;
 use std::io;
 
 pub use checksum::{Checksums, checksums};
+pub use copy::copy_raw;
 pub use coverage::Coverage;
 pub use qcow2::{Compression, Qcow2Options, Qcow2Sink};
 pub use raw::RawSink;

@@ -147,3 +147,18 @@ fn checksums_are_those_of_the_file() {
     assert_eq!(sums.md5.as_deref(), Some("900150983cd24fb0d6963f7d28e17f72"));
     assert_eq!((sums.len, checksums(&path, false).unwrap().md5), (3, None));
 }
+
+#[test]
+fn a_raw_disk_copied_has_the_same_bytes_and_holes() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    for size in SIZES {
+        let path = raw(dir.path(), size);
+        let copy = dir.path().join("copy");
+        let mut sink = RawSink::new(create(&copy), size).unwrap();
+        copy_raw(&fs_err::File::open(&path).unwrap(), size, &mut sink).unwrap();
+        let blocks = |path: &Path| fs_err::metadata(path).unwrap().blocks();
+        assert!(fs_err::read(&copy).unwrap() == fs_err::read(&path).unwrap(), "{size}");
+        assert!(blocks(&copy) <= blocks(&path), "{size}");
+    }
+}

@@ -1,0 +1,89 @@
+//! A disk image whose file systems others fill: the kernel, through a block device.
+//!
+//! We write what lies around them, and the file systems that the kernel may not know.
+
+use std::io;
+
+use fs_err::File;
+use fs_err::os::unix::fs::FileExt;
+
+use super::fat;
+use super::layout::{DiskLayout, FsKind, LayoutError};
+use super::sink::DiskSink;
+use super::swap;
+use super::table;
+use super::view;
+use super::write::{Place, WriteError};
+use crate::tree::Tree;
+
+/// A fresh sparse file: what is zero is there already, and ranges may be written in turns.
+struct Fresh<'a>(&'a File);
+
+impl DiskSink for Fresh<'_> {
+    fn data(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn zeros(&mut self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Gives the empty `file` the length of the disk and writes its partition table and swap areas.
+///
+/// # Errors
+///
+/// When the layout is impossible or the file cannot be written.
+pub fn frame(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
+    layout.validate()?;
+    file.set_len(layout.size_bytes)?;
+    let mut sink = Fresh(file);
+    for fragment in table::fragments(layout)? {
+        sink.data(fragment.offset, &fragment.bytes)?;
+    }
+    for filesystem in layout.filesystems.iter().filter(|f| f.kind == FsKind::Swap) {
+        let name = || filesystem.name.clone();
+        let extent =
+            layout.extent(filesystem).ok_or_else(|| LayoutError::NoPlace { name: name() })?;
+        swap::write(filesystem, extent, &mut sink)
+            .map_err(|source| WriteError::Swap { name: name(), source })?;
+    }
+    Ok(())
+}
+
+/// Writes the FAT that the layout mounts at `mount_point`, with `tree` as its whole content,
+/// into its place of `file`, which nothing was written to so far.
+///
+/// # Errors
+///
+/// When the layout has no FAT there, the tree does not fit or the file cannot be written.
+pub fn fat_volume(
+    layout: &DiskLayout,
+    mount_point: &str,
+    tree: &Tree,
+    file: &File,
+) -> Result<(), WriteError> {
+    let none = || LayoutError::NoPlace { name: mount_point.to_owned() };
+    let filesystem = layout.mounted_at(mount_point).ok_or_else(none)?;
+    let FsKind::Vfat(options) = &filesystem.kind else { return Err(none().into()) };
+    let extent = layout.extent(filesystem).ok_or_else(none)?;
+    let alone = DiskLayout {
+        filesystems: vec![super::layout::Filesystem {
+            mount_point: Some("/".to_owned()),
+            ..filesystem.clone()
+        }],
+        ..layout.clone()
+    };
+    let missing = view::missing_directories(&alone, tree);
+    let views = view::split(&alone, tree, &missing)?;
+    let place = Place { extent, sector_size: layout.sector_size, epoch: layout.epoch };
+    if let Some(view) = views.first() {
+        fat::write(view, filesystem, options, &place, &mut Fresh(file), &())
+            .map_err(|source| WriteError::Vfat { name: filesystem.name.clone(), source })?;
+    }
+    Ok(())
+}
