@@ -55,6 +55,16 @@ pub enum Codec {
     Zstd,
 }
 
+/// Who lays the tree out as a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// We do, byte by byte: no privilege, the same bytes every time.
+    Image,
+    /// The kernel does, on a loop device; finalise.d sees real devices. Needs root.
+    Loop,
+}
+
 /// A checksum file to write beside an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -88,6 +98,8 @@ pub struct Request {
     pub checksums: Vec<Checksum>,
     /// How qcow2 clusters are compressed.
     pub codec: Codec,
+    /// Who lays the tree out as a disk.
+    pub backend: Backend,
     /// The whole image's size in KiB, or by the tree's.
     pub image_size_kib: Option<u64>,
     /// MiB to add to the tree's size instead of two thirds of it.
@@ -145,6 +157,7 @@ impl Request {
             isolated: false,
             checksums: checksums(get("DIB_CHECKSUM").as_deref()),
             codec: Codec::Zstd,
+            backend: Backend::Image,
             image_size_kib: get("DIB_IMAGE_SIZE").as_deref().and_then(gib),
             image_extra_mib: number("DIB_IMAGE_EXTRA_SIZE"),
             journal_mib: get("DIB_JOURNAL_SIZE").and_then(|v| v.parse().ok()).unwrap_or(64),

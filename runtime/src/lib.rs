@@ -15,6 +15,7 @@ mod identity;
 mod messages;
 mod parent;
 mod plan;
+pub mod privileged;
 mod probe;
 
 mod sys;
@@ -25,6 +26,7 @@ pub use parent::cancel::Cancel;
 pub use parent::job::{Job, JobError, JobInput, run_job};
 pub use parent::run::{ExitStatus, Outcome, OutputSink, RunError, Stream, run};
 pub use plan::{
-    MountPlan, MountSource, Network, OverlayPlan, Privilege, RootPlan, SandboxPlan, Stdin,
+    DevicePlan, MountPlan, MountSource, Network, OverlayPlan, Privilege, RootPlan, SandboxPlan,
+    Stdin,
 };
 pub use probe::{Check, HostReport, PROBE_JOB, probe, user_namespaces};

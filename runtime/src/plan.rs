@@ -19,6 +19,8 @@ pub struct SandboxPlan {
     pub cwd: PathBuf,
     /// Mounts beside the root, in the order they are made.
     pub mounts: Vec<MountPlan>,
+    /// Device nodes beside those that every sandbox has.
+    pub devices: Vec<DevicePlan>,
     /// What of the network it reaches.
     pub network: Network,
     /// Host name inside.
@@ -90,6 +92,15 @@ pub enum MountSource {
     },
     /// A small file with this text.
     Text(String),
+}
+
+/// A device node that a sandbox is lent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicePlan {
+    /// Its path below `/dev`, for instance `mapper/loop0p1`.
+    pub name: PathBuf,
+    /// A node of the host; the sandbox's root must be allowed to open it.
+    pub source: PathBuf,
 }
 
 /// What of the network a sandbox reaches.

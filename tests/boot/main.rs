@@ -1,107 +1,12 @@
 //! Images that boot: by BIOS and by UEFI, with what the guest itself says of its state.
 
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
-
-use anyhow::{Context, Result, ensure};
-use goldsmith_tests::{TestEnv, Vm};
-
-/// The server image of the README, built once.
-fn image(env: &TestEnv) -> Result<PathBuf> {
-    let ran = env.run(&[
-        "build",
-        "-o",
-        "server",
-        "--progress",
-        "plain",
-        "debian",
-        "vm",
-        "block-device-efi",
-        "openssh-server",
-        "runtime-ssh-host-keys",
-        "cloud-init-nocloud",
-        "growroot",
-        "enable-serial-console",
-    ])?;
-    ensure!(ran.status == 0, "{ran:#?}");
-    Ok(env.path("server.qcow2"))
-}
-
-/// A NoCloud seed with a user whose key the test has made.
-fn seed(env: &TestEnv) -> Result<(PathBuf, PathBuf)> {
-    let key = env.path("key");
-    let made = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-        .arg(&key)
-        .status()
-        .context("ssh-keygen")?;
-    ensure!(made.success(), "ssh-keygen");
-    let public = fs_err::read_to_string(env.path("key.pub"))?;
-    let user = format!(
-        "#cloud-config\nusers:\n  - name: tester\n    sudo: ALL=(ALL) NOPASSWD:ALL\n    shell: /bin/bash\n    ssh_authorized_keys:\n      - {public}"
-    );
-    fs_err::write(env.path("user-data"), user)?;
-    fs_err::write(env.path("meta-data"), "instance-id: test-1\nlocal-hostname: golden\n")?;
-    let disk = env.path("seed.img");
-    fs_err::File::create(&disk)?.set_len(1 << 20)?;
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    let made =
-        Command::new("mkfs.vfat").env("PATH", &path).args(["-n", "CIDATA"]).arg(&disk).output()?;
-    ensure!(made.status.success(), "mkfs.vfat");
-    for name in ["user-data", "meta-data"] {
-        let copied = Command::new("mcopy")
-            .arg("-i")
-            .arg(&disk)
-            .arg(env.path(name))
-            .arg(format!("::{name}"))
-            .status()?;
-        ensure!(copied.success(), "mcopy");
-    }
-    Ok((disk, key))
-}
-
-/// What the guest checks of itself; its last line is the token that counts.
-const CHECKS: &str = r#"
-set -eu
-for n in $(seq 60); do
-    state=$(systemctl is-system-running || true)
-    case $state in running | degraded) break ;; esac
-    sleep 2
-done
-failed=$(systemctl --failed --plain --no-legend | awk '{ print $1 }')
-[ -z "$failed" ] || { echo "failed units: $failed"; systemctl status --no-pager $failed || true; exit 1; }
-grep -q 'nofb nomodeset' /proc/cmdline || { echo "command line: $(cat /proc/cmdline)"; exit 1; }
-grep -q 'console=ttyS0,115200' /proc/cmdline || { echo "command line: $(cat /proc/cmdline)"; exit 1; }
-size=$(df --output=size -k / | tail -n 1)
-[ "$size" -gt 4500000 ] || { echo "root has not grown: $size KiB"; exit 1; }
-ls /etc/ssh/ssh_host_ed25519_key > /dev/null
-[ -s /etc/machine-id ]
-findmnt -no LABEL / | grep -qx cloudimg-rootfs
-echo GOLDEN-$(cat /etc/ssh/ssh_host_ed25519_key.pub | awk '{ print $2 }' | tail -c 20)
-"#;
+use anyhow::Result;
+use goldsmith_tests::{TestEnv, server};
 
 fn boots(uefi: bool) -> Result<()> {
     let env = TestEnv::new()?;
-    let image = image(&env)?;
-    // A larger disk than the image: the guest has to grow into it.
-    let grown = env.path("grown.qcow2");
-    fs_err::copy(&image, &grown)?;
-    let resized = Command::new("qemu-img").args(["resize", "-q"]).arg(&grown).arg("6G").status()?;
-    ensure!(resized.success(), "qemu-img resize");
-    let (seed, key) = seed(&env)?;
-    let mut vm = Vm::boot(&grown, "qcow2", Some(&seed), uefi)?;
-    vm.expect("login:", Duration::from_secs(420))?;
-    let told = vm.ssh("tester", &key, CHECKS, Duration::from_secs(240))?;
-    ensure!(told.lines().any(|line| line.starts_with("GOLDEN-")), "{told}");
-    let firmware = vm.ssh(
-        "tester",
-        &key,
-        "test -d /sys/firmware/efi && echo uefi || echo bios",
-        Duration::from_secs(60),
-    )?;
-    ensure!(firmware.trim() == if uefi { "uefi" } else { "bios" }, "{firmware}");
-    Ok(())
+    let image = server::image(&env, &[])?;
+    server::boots(&env, &image, uefi)
 }
 
 #[test]

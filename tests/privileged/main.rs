@@ -1,9 +1,10 @@
-//! What only root can arrange: hosts with a fault, met by the ordinary test user.
+//! What only root can arrange: the loop backend, and hosts with a fault met by the ordinary user.
 //!
 //! Every fault is made in a namespace of its own, so that a test that fails leaves nothing.
 
 mod full_disk;
 mod lacks;
+mod loop_backend;
 
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let root = rustix::process::geteuid().is_root();
     let reason = if root { "privileged" } else { "privileged: ignored, it needs root" };
-    let trials = [full_disk::CASES, lacks::CASES]
+    let trials = [full_disk::CASES, lacks::CASES, loop_backend::CASES]
         .into_iter()
         .flatten()
         .map(|&(name, body)| {

@@ -86,6 +86,7 @@ impl Fixture {
             env: vec![("HOME".into(), "/root".into()), ("PATH".into(), "/bin".into())],
             cwd: "/".into(),
             mounts: Vec::new(),
+            devices: Vec::new(),
             network: Network::None,
             hostname: "box".into(),
             privilege: Privilege::Package,

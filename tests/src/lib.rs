@@ -4,6 +4,7 @@
 mod env;
 mod host;
 mod namespace;
+pub mod server;
 mod user;
 mod vm;
 

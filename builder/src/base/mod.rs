@@ -170,6 +170,7 @@ impl<'a> Bootstrap<'a> {
             ],
             cwd: "/".into(),
             mounts: Vec::new(),
+            devices: Vec::new(),
             network: Network::None,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,

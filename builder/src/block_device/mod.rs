@@ -101,6 +101,13 @@ impl Plan {
         text
     }
 
+    /// The same for a disk and partitions that are really there, the disk first.
+    pub fn devices_named(&self, names: &[String]) -> String {
+        let nodes = std::iter::once(&self.config.disk)
+            .chain(self.config.partitions.iter().map(|partition| &partition.name));
+        nodes.zip(names).map(|(node, name)| format!(" [{node}]={name}")).collect()
+    }
+
     /// Whether the disk has a partition table.
     pub fn is_partitioned(&self) -> bool {
         self.config.table.is_some()

@@ -8,7 +8,7 @@ use crate::error::{Failure, Kind, Result};
 use crate::phase::breaks;
 use crate::phase::build::build;
 use crate::report::{LogFile, Options, Progress, Reporter};
-use crate::request::{Codec, Request, checksums, gib};
+use crate::request::{Backend, Codec, Request, checksums, gib};
 
 /// What `build` and `plan` take.
 #[derive(Debug, Clone, Args)]
@@ -55,6 +55,10 @@ pub struct BuildArgs {
     /// How qcow2 clusters are compressed
     #[arg(long, value_enum, default_value = "zstd")]
     codec: CodecArg,
+    /// Who lays the tree out as a disk: goldsmith itself, or the kernel on a loop device, so that
+    /// finalise.d sees real devices (needs root)
+    #[arg(long, value_enum, default_value = "image")]
+    backend: BackendArg,
     /// The Debian archive to bootstrap from
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
@@ -80,6 +84,12 @@ enum CodecArg {
     None,
     Zlib,
     Zstd,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum BackendArg {
+    Image,
+    Loop,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -124,6 +134,10 @@ impl BuildArgs {
             CodecArg::None => Codec::None,
             CodecArg::Zlib => Codec::Zlib,
             CodecArg::Zstd => Codec::Zstd,
+        };
+        request.backend = match self.backend {
+            BackendArg::Image => Backend::Image,
+            BackendArg::Loop => Backend::Loop,
         };
         request.mirror.clone_from(&self.mirror);
         request.refresh = self.refresh;
@@ -183,6 +197,11 @@ pub fn execute(request: &Request, mut options: Options, cache: &Path) -> Result<
     if breaks::any(&request.env) && matches!(options.progress, Progress::Auto | Progress::Tty) {
         // The terminal is somebody's to type at.
         options.progress = Progress::Plain;
+    }
+    if request.backend == Backend::Loop && rustix::process::geteuid().is_root() {
+        // Before there are threads: they inherit it.
+        goldsmith_runtime::privileged::private_mounts()
+            .map_err(|error| Failure::wrap(Kind::Host, "--backend loop", &error))?;
     }
     let reporter = Reporter::new(options);
     let session = super::session(cache, reporter.clone(), request)?;

@@ -99,6 +99,7 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
         env,
         cwd: args.cwd.clone(),
         mounts,
+        devices: Vec::new(),
         network: if matches!(args.net, Net::Host) { Network::Host } else { Network::None },
         hostname: "goldsmith".into(),
         privilege: Privilege::Package,

@@ -9,7 +9,7 @@ use goldsmith_images::disk::layout::DiskLayout;
 use goldsmith_images::disk::sink::{Compression, DiskSink, Qcow2Options, Qcow2Sink, RawSink};
 use goldsmith_images::disk::{self, BiosBoot, BootFiles};
 use goldsmith_images::layer::{Attributes, RootWriter};
-use goldsmith_images::tree::{Kind, Normalise, Tree};
+use goldsmith_images::tree::{Affected, Kind, Normalise, Tree};
 use goldsmith_runtime::{Identity, JobInput};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,11 @@ impl Output {
         };
         Self { kind: kind.ending().to_owned(), codec: codec.to_owned() }
     }
+
+    /// Describes a tar archive.
+    pub fn archive() -> Self {
+        Self::new(ImageType::Tar, Codec::None)
+    }
 }
 
 /// What to write.
@@ -112,6 +117,27 @@ pub fn write(input: JobInput) -> std::result::Result<serde_json::Value, String> 
     Ok(serde_json::Value::Null)
 }
 
+/// A sink for a disk of `size` bytes in the output's format.
+///
+/// # Errors
+///
+/// When the file cannot be written.
+pub fn disk_sink(output: &Output, file: File, size: u64) -> std::io::Result<Box<dyn DiskSink>> {
+    let kind = &output.kind;
+    let file = fs_err::File::from_parts(file, PathBuf::from(format!("the {kind} file")));
+    if kind == "raw" {
+        return Ok(Box::new(RawSink::new(file, size)?));
+    }
+    let compression = match output.codec.as_str() {
+        "none" => Compression::None,
+        "zlib" => Compression::Zlib { level: 6 },
+        _ => Compression::Zstd { level: 3 },
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let options = Qcow2Options { compression, threads };
+    Ok(Box::new(Qcow2Sink::new(file, size, &options)?))
+}
+
 fn write_one(
     message: &Write,
     output: &Output,
@@ -131,21 +157,9 @@ fn write_one(
             tree.write_tar(&mut writer).map_err(text)?;
             writer.finish().map(|_| ()).map_err(text)
         }
-        kind => {
+        _disk => {
             let layout = message.layout.as_ref().ok_or("a disk without a layout")?;
-            let file = fs_err::File::from_parts(file, PathBuf::from(format!("the {kind} file")));
-            let mut sink: Box<dyn DiskSink> = if kind == "raw" {
-                Box::new(RawSink::new(file, layout.size_bytes).map_err(text)?)
-            } else {
-                let compression = match output.codec.as_str() {
-                    "none" => Compression::None,
-                    "zlib" => Compression::Zlib { level: 6 },
-                    _ => Compression::Zstd { level: 3 },
-                };
-                let threads = std::thread::available_parallelism().map_or(1, usize::from);
-                let options = Qcow2Options { compression, threads };
-                Box::new(Qcow2Sink::new(file, layout.size_bytes, &options).map_err(text)?)
-            };
+            let mut sink = disk_sink(output, file, layout.size_bytes).map_err(text)?;
             let bios =
                 message.bios.clone().map(|(boot_img, core_img)| BiosBoot { boot_img, core_img });
             disk::write(layout, tree, sink.as_mut(), &BootFiles { bios }, &())
@@ -153,6 +167,51 @@ fn write_one(
                 .map_err(|error| chain(&error))
         }
     }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Tidy {
+    root: PathBuf,
+    rules: Normalise,
+}
+
+/// Takes away what images do not keep from a tree that is mounted at `root`.
+///
+/// Nothing may write to the tree meanwhile.
+///
+/// # Errors
+///
+/// When a file cannot be removed.
+pub fn run_tidy(identity: &Identity, root: PathBuf, rules: &Normalise) -> Result<()> {
+    call(identity, "tidy", &Tidy { root, rules: rules.clone() }, &[])
+}
+
+/// The job's body.
+///
+/// # Errors
+///
+/// With the message for the user.
+pub fn tidy(input: JobInput) -> std::result::Result<serde_json::Value, String> {
+    let Tidy { root, rules } = request(&input)?;
+    let tree = Tree::merge(std::slice::from_ref(&root)).map_err(|error| chain(&error))?;
+    let mut writer = RootWriter::open(&root).map_err(|error| chain(&error))?;
+    for (entry, what) in tree.affected(&rules) {
+        match what {
+            Affected::Dropped => writer.clear(&entry.path),
+            Affected::Emptied => {
+                let attributes = Attributes {
+                    mode: entry.mode,
+                    uid: entry.uid,
+                    gid: entry.gid,
+                    mtime: (entry.mtime, entry.mtime_nsec),
+                    xattrs: entry.xattrs.clone(),
+                };
+                writer.file(&entry.path, &attributes, &mut std::io::empty())
+            }
+        }
+        .map_err(|error| chain(&error))?;
+    }
+    Ok(serde_json::Value::Null)
 }
 
 /// Copies new files of the output directory out of their layers. Nothing is followed that a

@@ -1,4 +1,6 @@
 //! From a tree to outputs.
 
+pub mod aside;
 pub mod jobs;
+pub mod loop_disk;
 pub mod outputs;

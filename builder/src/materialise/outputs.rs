@@ -4,15 +4,16 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use goldsmith_images::disk::layout::DiskLayout;
-use goldsmith_images::disk::sink::checksums;
+use goldsmith_images::disk::sink::{checksums, copy_raw};
 use goldsmith_images::tree::Normalise;
 use serde::{Deserialize, Serialize};
 
+use super::aside::Aside;
 use super::jobs::{Output, Write, run_write};
 use crate::error::{Failure, Kind, Result};
 use crate::phase::session::Session;
 use crate::report::Event;
-use crate::request::{Checksum, ImageType, Request};
+use crate::request::{Backend, Checksum, ImageType, Request};
 
 /// A finished output, as a step record remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,11 @@ pub fn check(request: &Request) -> Result<()> {
     for &kind in &request.types {
         let path = path(request, kind);
         let directory = path.parent().unwrap_or(Path::new("/"));
+        if request.backend == Backend::Loop && !kind.is_disk() {
+            let message = format!("--backend loop writes disks, not {}", kind.ending());
+            return Err(Failure::new(Kind::Usage, message)
+                .hint("make the archive with the image backend, by a second command"));
+        }
         let access = rustix::fs::access(directory, rustix::fs::Access::WRITE_OK);
         if let Err(error) = access {
             let message = format!("{} cannot be written to", directory.display());
@@ -116,8 +122,7 @@ fn write_all(
     let mut aside = Vec::new();
     for &kind in &request.types {
         let to = path(request, kind);
-        let file =
-            tempfile::Builder::new().prefix(".goldsmith-").tempfile_in(directory).map_err(io)?;
+        let file = Aside::new(&to).map_err(io)?;
         aside.push((kind, to, file));
     }
     let owner =
@@ -132,8 +137,47 @@ fn write_all(
         extra_to: Some(directory.to_path_buf()),
         extra_owner: owner,
     };
-    let files: Vec<_> = aside.iter().map(|(_, _, file)| file.as_file().as_fd()).collect();
+    let files: Vec<_> = aside.iter().map(|(_, _, file)| file.file().as_fd()).collect();
     run_write(&session.identity, &message, &files)?;
+    name_all(session, request, aside)
+}
+
+/// Makes qcow2 outputs from the finished raw disk `file`, which lies aside, and names all.
+///
+/// # Errors
+///
+/// As [`write`].
+pub fn convert(session: &Session, request: &Request, file: Aside) -> Result<Vec<Finished>> {
+    let io = |error: std::io::Error| Failure::wrap(Kind::Host, "an output", &error);
+    let disk = fs_err::File::open(file.path()).map_err(io)?;
+    let size = disk.metadata().map_err(io)?.len();
+    let mut file = Some(file);
+    let mut aside = Vec::new();
+    for &kind in &request.types {
+        let to = path(request, kind);
+        let output = if kind == ImageType::Raw
+            && let Some(file) = file.take()
+        {
+            file
+        } else {
+            let output = Aside::new(&to).map_err(io)?;
+            let clone = output.file().try_clone().map_err(io)?;
+            let mut sink = super::jobs::disk_sink(&Output::new(kind, request.codec), clone, size)
+                .map_err(io)?;
+            copy_raw(&disk, size, sink.as_mut()).map_err(io)?;
+            output
+        };
+        aside.push((kind, to, output));
+    }
+    name_all(session, request, aside)
+}
+
+fn name_all(
+    session: &Session,
+    request: &Request,
+    aside: Vec<(ImageType, PathBuf, Aside)>,
+) -> Result<Vec<Finished>> {
+    let io = |error: std::io::Error| Failure::wrap(Kind::Host, "an output", &error);
     // Everything that can fail for want of space is done before the first name appears.
     let mut complete = Vec::new();
     for (_, to, file) in aside {
@@ -150,30 +194,28 @@ fn write_all(
 
 /// An output with its checksum files, all on disk, none with a name yet.
 struct Complete {
-    file: tempfile::NamedTempFile,
+    file: Aside,
     sha256: String,
     /// Ending and content of the checksum files.
-    sums: Vec<(&'static str, tempfile::NamedTempFile)>,
+    sums: Vec<(&'static str, Aside)>,
 }
 
 impl Complete {
-    fn new(request: &Request, to: &Path, file: tempfile::NamedTempFile) -> std::io::Result<Self> {
+    fn new(request: &Request, to: &Path, file: Aside) -> std::io::Result<Self> {
         use std::io::Write as _;
-        seal(&file)?;
+        file.sync()?;
         let md5 = request.checksums.contains(&Checksum::Md5);
-        let sums = checksums(file.path(), md5)?;
+        let sums = checksums(&file.path(), md5)?;
         let mut files = Vec::new();
         for (wanted, ending, sum) in [
             (Checksum::Md5, "md5", sums.md5.as_deref().unwrap_or_default()),
             (Checksum::Sha256, "sha256", sums.sha256.as_str()),
         ] {
             if request.checksums.contains(&wanted) {
-                let directory = to.parent().unwrap_or(Path::new("/"));
-                let mut file =
-                    tempfile::Builder::new().prefix(".goldsmith-").tempfile_in(directory)?;
+                let file = Aside::new(to)?;
                 let shown = to.strip_prefix(&request.cwd).unwrap_or(to);
-                writeln!(file, "{sum}  {}", shown.display())?;
-                seal(&file)?;
+                writeln!(file.file(), "{sum}  {}", shown.display())?;
+                file.sync()?;
                 files.push((ending, file));
             }
         }
@@ -186,20 +228,13 @@ impl Complete {
         if request.keep_old && !request.native {
             keep_old(&to)?;
         }
-        self.file.persist(&to).map_err(|error| error.error)?;
+        self.file.persist(&to)?;
         for (ending, file) in self.sums {
-            file.persist(with_suffix(&to, ending)).map_err(|error| error.error)?;
+            file.persist(&with_suffix(&to, ending))?;
         }
         let (stamp, bytes) = stamp(&to).ok_or(std::io::ErrorKind::NotFound)?;
         Ok(Finished { path: to, bytes, sha256: self.sha256, stamp })
     }
-}
-
-/// On disk, and readable by everybody as an image is.
-fn seal(file: &tempfile::NamedTempFile) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.as_file().set_permissions(PermissionsExt::from_mode(0o644))?;
-    file.as_file().sync_all()
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -243,8 +278,8 @@ mod tests {
     }
 
     fn put(request: &Request, to: &Path) -> std::io::Result<Finished> {
-        let mut file = tempfile::NamedTempFile::new_in(&request.cwd)?;
-        file.write_all(b"image")?;
+        let file = Aside::new(to)?;
+        file.file().write_all(b"image")?;
         Complete::new(request, to, file)?.name(request, to.to_path_buf())
     }
 

@@ -21,18 +21,18 @@ use crate::block_device;
 use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::{DiskFacts, Environment};
 use crate::materialise::{jobs, outputs};
-use crate::request::Request;
+use crate::request::{Backend, Request};
 
 /// Changes whenever sandboxes begin to look different to hooks.
 const SANDBOX: &str = "1";
 
 /// Everything that phases need, once base and tools are there.
-struct Build<'a> {
-    session: &'a Session,
-    request: &'a Request,
-    prepared: &'a Prepared,
+pub(super) struct Build<'a> {
+    pub(super) session: &'a Session,
+    pub(super) request: &'a Request,
+    pub(super) prepared: &'a Prepared,
     environment: Environment,
-    ground: Ground<'a>,
+    pub(super) ground: Ground<'a>,
     facts: DiskFacts,
     tools_key: Key,
     epoch: i64,
@@ -45,6 +45,9 @@ struct Build<'a> {
 /// When an element is wrong, a hook fails, the host lacks something or the user interrupts.
 pub fn build(session: &Session, request: &Request) -> Result<Vec<outputs::Finished>> {
     outputs::check(request)?;
+    if request.backend == Backend::Loop {
+        crate::materialise::loop_disk::check(session)?;
+    }
     // Whatever is written, outputs excepted, is written there.
     build_checked(session, request)
         .map_err(|failure| failure.on_full_disk("the cache", session.store.root(), CACHE_FULL))
@@ -129,6 +132,11 @@ impl Build<'_> {
             if phase.directory == "block-device.d" {
                 (state, key, layout) = self.seal(&state, &key)?;
             }
+            if let (Backend::Loop, "finalise.d", Some(layout)) =
+                (self.request.backend, phase.directory, &layout)
+            {
+                return self.write_on_loop(&state, &key, layout);
+            }
             (state, key) = self.phase(&phase, state, key)?;
             if phase.directory == "install.d" && !self.request.packages.is_empty() {
                 (state, key) = self.extra_packages(state, key)?;
@@ -138,13 +146,21 @@ impl Build<'_> {
     }
 
     fn phase(&self, phase: &Phase, state: State, key: Key) -> Result<(State, Key)> {
+        match self.phase_run(phase, &key)? {
+            Some(run) => Ok((self.ground.phase(&run, &state)?, run.key)),
+            None => Ok((state, key)),
+        }
+    }
+
+    /// The run of a phase that follows the result `key`, unless it has nothing to do.
+    pub(super) fn phase_run(&self, phase: &Phase, key: &Key) -> Result<Option<PhaseRun<'_>>> {
         let driver = match phase.directory {
             "extra-data.d" => Some("prepare"),
             "cleanup.d" => Some("finalise"),
             _ => None,
         };
         if driver.is_none() && self.prepared.hooks.hooks(phase.directory).is_empty() {
-            return Ok((state, key));
+            return Ok(None);
         }
         let argv = match phase.place {
             Place::Host => {
@@ -159,7 +175,7 @@ impl Build<'_> {
                 phase.directory.to_owned(),
             ],
         };
-        self.sandboxed(phase, argv, state, key)
+        Ok(Some(self.sandboxed(phase, argv, key)?))
     }
 
     /// `-p`: one call of the image's own package command.
@@ -172,22 +188,17 @@ impl Build<'_> {
         };
         let mut argv = vec!["install-packages".to_owned()];
         argv.extend(self.request.packages.iter().cloned());
-        self.sandboxed(&phase, argv, state, key)
+        let run = self.sandboxed(&phase, argv, &key)?;
+        Ok((self.ground.phase(&run, &state)?, run.key))
     }
 
-    fn sandboxed(
-        &self,
-        phase: &Phase,
-        argv: Vec<String>,
-        state: State,
-        key: Key,
-    ) -> Result<(State, Key)> {
+    fn sandboxed(&self, phase: &Phase, argv: Vec<String>, key: &Key) -> Result<PhaseRun<'_>> {
         let env = self.environment.of_phase(phase, &self.facts);
         let network = if self.request.isolated { Network::None } else { Network::Host };
         let facts = self.prepared.disk.facts();
-        let facts = (phase.directory == "finalise.d").then_some(facts.as_str());
+        let facts = (phase.directory == "finalise.d").then_some(facts);
         let mut next = KeyBuilder::new("phase")
-            .parent(&key)
+            .parent(key)
             .part("sandbox", SANDBOX)
             .part("phase", phase.directory)
             .part("argv", argv.join("\0"))
@@ -195,7 +206,7 @@ impl Build<'_> {
             .part("shipped", &self.prepared.shipped.digest)
             .part("files", &self.environment.files_digest)
             .part("network", format!("{network:?}"))
-            .part("facts", facts.unwrap_or_default())
+            .part("facts", facts.as_deref().unwrap_or_default())
             .variables(breaks::without(&env));
         if breaks::steps_in(&env, phase) {
             next = next.part("break", breaks::once());
@@ -203,9 +214,7 @@ impl Build<'_> {
         if phase.place == Place::Host {
             next = next.parent(&self.tools_key);
         }
-        let run = PhaseRun { phase: *phase, key: next.finish(), argv, env, network, facts };
-        let state = self.ground.phase(&run, &state)?;
-        Ok((state, run.key))
+        Ok(PhaseRun { phase: *phase, key: next.finish(), argv, env, network, facts, disk: None })
     }
 
     /// Measures the tree, settles the disk's size and writes fstab: what follows sees both.
@@ -268,35 +277,10 @@ impl Build<'_> {
         key: &Key,
         layout: Option<DiskLayout>,
     ) -> Result<Vec<outputs::Finished>> {
-        let rules = Normalise {
-            epoch: self.epoch,
-            drop: volatile(),
-            empty: vec!["etc/machine-id".into(), "var/lib/dbus/machine-id".into()],
-            devices: true,
-        };
+        let rules = self.rules();
         let request = self.request;
-        let text = serde_json::to_string(&(
-            &rules,
-            &layout,
-            &request.types,
-            &request.codec,
-            &request.checksums,
-        ))
-        .map_err(|error| Failure::wrap(Kind::Internal, "the layout", &error))?;
-        let key = KeyBuilder::new("disk")
-            .parent(key)
-            .part("form", text)
-            .part("to", outputs::path(request, request.types[0]).as_os_str().as_encoded_bytes())
-            .finish();
-        let recipe = Recipe { name: "output".into(), key, networked: false };
-        if request.native
-            && let Some(done) = self.session.cached(&recipe)?
-            && let Ok(finished) = serde_json::from_value::<Vec<outputs::Finished>>(done.data)
-            && finished.iter().all(outputs::Finished::is_there)
-        {
-            for output in &finished {
-                self.session.reporter.info(format!("{} is up to date", output.path.display()));
-            }
+        let recipe = self.output_recipe(key, &rules, layout.as_ref())?;
+        if let Some(finished) = self.up_to_date(&recipe)? {
             return Ok(finished);
         }
         let bios = match &state.boot {
@@ -320,6 +304,54 @@ impl Build<'_> {
                 .map_err(|error| Failure::wrap(Kind::Internal, "outputs", &error))?;
             Ok((Done { state: state.clone(), data }, finished))
         })
+    }
+}
+
+impl Build<'_> {
+    /// What is settled in every tree before it is written.
+    pub(super) fn rules(&self) -> Normalise {
+        Normalise {
+            epoch: self.epoch,
+            drop: volatile(),
+            empty: vec!["etc/machine-id".into(), "var/lib/dbus/machine-id".into()],
+            devices: true,
+        }
+    }
+
+    /// Names the outputs made from the result `key`.
+    pub(super) fn output_recipe(
+        &self,
+        key: &Key,
+        rules: &Normalise,
+        layout: Option<&DiskLayout>,
+    ) -> Result<Recipe> {
+        let request = self.request;
+        let form = (rules, layout, &request.types, &request.codec, &request.checksums);
+        let text = serde_json::to_string(&form)
+            .map_err(|error| Failure::wrap(Kind::Internal, "the layout", &error))?;
+        let mut key = KeyBuilder::new("disk")
+            .parent(key)
+            .part("form", text)
+            .part("to", outputs::path(request, request.types[0]).as_os_str().as_encoded_bytes());
+        if request.backend != Backend::Image {
+            key = key.part("backend", format!("{:?}", request.backend));
+        }
+        Ok(Recipe { name: "output".into(), key: key.finish(), networked: false })
+    }
+
+    /// The outputs, when they are there already and the user does not want them anew.
+    pub(super) fn up_to_date(&self, recipe: &Recipe) -> Result<Option<Vec<outputs::Finished>>> {
+        if self.request.native
+            && let Some(done) = self.session.cached(recipe)?
+            && let Ok(finished) = serde_json::from_value::<Vec<outputs::Finished>>(done.data)
+            && finished.iter().all(outputs::Finished::is_there)
+        {
+            for output in &finished {
+                self.session.reporter.info(format!("{} is up to date", output.path.display()));
+            }
+            return Ok(Some(finished));
+        }
+        Ok(None)
     }
 }
 

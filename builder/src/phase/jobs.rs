@@ -12,14 +12,16 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, Kind, Result};
 
 /// Every job there is.
-pub const JOBS: [Job; 7] = [
+pub const JOBS: [Job; 9] = [
     goldsmith_runtime::PROBE_JOB,
+    goldsmith_runtime::privileged::HOLD_JOB,
     Job { name: "remove", run: remove_job },
     Job { name: "flatten", run: flatten_job },
     Job { name: "unpack-debian", run: crate::base::jobs::unpack },
     Job { name: "settle-base", run: crate::base::jobs::settle },
     Job { name: "measure", run: crate::materialise::jobs::measure },
     Job { name: "write", run: crate::materialise::jobs::write },
+    Job { name: "tidy", run: crate::materialise::jobs::tidy },
 ];
 
 /// Runs the job `name` and reads its reply.

@@ -9,6 +9,7 @@ pub mod build;
 pub mod failed;
 pub mod jobs;
 pub mod key;
+mod loop_step;
 pub mod output_tail;
 pub mod paths;
 pub mod prepare;

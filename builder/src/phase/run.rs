@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use goldsmith_images::store::Pending;
-use goldsmith_runtime::{ExitStatus, Network, SandboxPlan};
+use goldsmith_runtime::{DevicePlan, ExitStatus, Network, SandboxPlan};
 
 use super::breaks;
 use super::key::Key;
@@ -47,7 +47,18 @@ pub struct PhaseRun<'a> {
     /// Whether hooks reach the network.
     pub network: Network,
     /// The facts file for boot loader shims, in finalise.d.
-    pub facts: Option<&'a str>,
+    pub facts: Option<String>,
+    /// The disk, when the phase works on that and not on layers.
+    pub disk: Option<&'a MountedDisk>,
+}
+
+/// A disk that phases work on: the loop backend's.
+#[derive(Debug)]
+pub struct MountedDisk {
+    /// Where its tree is mounted.
+    pub view: PathBuf,
+    /// Its block devices.
+    pub devices: Vec<DevicePlan>,
 }
 
 /// The directories a run writes; each becomes a snapshot or is removed.
@@ -98,6 +109,20 @@ impl Ground<'_> {
         Ok(done.state)
     }
 
+    /// Runs a phase that changes the disk itself; nothing of it is cached.
+    ///
+    /// # Errors
+    ///
+    /// When a hook fails.
+    pub fn phase_on_disk(&self, run: &PhaseRun<'_>, before: &State) -> Result<State> {
+        self.session.check_interrupted()?;
+        let (workspace, ran) = self.attempt(run, before, false)?;
+        if ran.outcome.status == ExitStatus::Code(0) {
+            return Ok(self.keep(run, before, workspace, false)?.state);
+        }
+        Err(self.hook_failure(run, before, workspace, &ran))
+    }
+
     fn attempt(&self, run: &PhaseRun<'_>, before: &State, flat: bool) -> Result<(Workspace, Ran)> {
         let session = self.session;
         let host = run.phase.place == Place::Host;
@@ -110,7 +135,7 @@ impl Ground<'_> {
             boot: optional(run.facts.is_some())?,
             run: self.run_directory()?,
         };
-        if let (Some(boot), Some(facts)) = (&workspace.boot, run.facts) {
+        if let (Some(boot), Some(facts)) = (&workspace.boot, &run.facts) {
             self.write_facts(boot, facts)?;
         }
         let mut plan = self.plan(run, before, &workspace, flat)?;
@@ -131,7 +156,9 @@ impl Ground<'_> {
         if lowers.is_empty() {
             lowers.push(self.empty.clone());
         }
-        let mnt = if flat {
+        let mnt = if let Some(disk) = run.disk {
+            TreeMount::Mounted(&disk.view)
+        } else if flat {
             super::jobs::flatten(&session.identity, lowers, workspace.mnt.upper())?;
             TreeMount::Flat(&workspace.mnt)
         } else {
@@ -150,6 +177,7 @@ impl Ground<'_> {
                 Some(pending) => Some((session.directories(&before.output)?, pending)),
                 None => None,
             },
+            devices: run.disk.map_or(&[], |disk| &disk.devices),
             mounts: if run.phase.after_layout { &[] } else { &before.mounts },
             run: workspace.run.path(),
             boot: boot.as_deref(),

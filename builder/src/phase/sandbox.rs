@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use goldsmith_images::store::Pending;
 use goldsmith_runtime::{
-    ExitStatus, MountPlan, MountSource, Network, Outcome, Privilege, RootPlan, SandboxPlan, Stdin,
+    DevicePlan, ExitStatus, MountPlan, MountSource, Network, Outcome, Privilege, RootPlan,
+    SandboxPlan, Stdin,
 };
 
 use super::output_tail::{PhaseSink, Watch};
@@ -44,6 +45,8 @@ pub enum TreeMount<'a> {
     Overlay(Vec<PathBuf>, &'a Pending),
     /// A plain directory that holds the whole tree.
     Flat(&'a Pending),
+    /// The disk itself, mounted at that directory.
+    Mounted(&'a Path),
 }
 
 impl TreeMount<'_> {
@@ -51,6 +54,7 @@ impl TreeMount<'_> {
         match self {
             Self::Overlay(lowers, pending) => RootPlan::Overlay(overlay(lowers.clone(), pending)),
             Self::Flat(pending) => RootPlan::Directory(pending.upper()),
+            Self::Mounted(view) => RootPlan::Directory(view.to_path_buf()),
         }
     }
 
@@ -60,6 +64,7 @@ impl TreeMount<'_> {
                 MountSource::Overlay(overlay(lowers.clone(), pending))
             }
             Self::Flat(pending) => MountSource::Bind(pending.upper()),
+            Self::Mounted(view) => MountSource::Bind(view.to_path_buf()),
         }
     }
 }
@@ -75,6 +80,8 @@ pub struct Trees<'a> {
     pub tools: Option<(Vec<PathBuf>, &'a Pending)>,
     /// New files in the output directory; `None` in target phases.
     pub output: Option<(Vec<PathBuf>, &'a Pending)>,
+    /// Block devices of the disk, when it is mounted.
+    pub devices: &'a [DevicePlan],
     /// Mounts that earlier host phases made.
     pub mounts: &'a [RecordedMount],
     /// Receives what shims say; mounted at [`paths::RUN`].
@@ -145,6 +152,7 @@ impl HostDirectories {
             env: env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             cwd: paths::OUTPUT.into(),
             mounts,
+            devices: trees.devices.to_vec(),
             network,
             hostname: "goldsmith".into(),
             privilege: Privilege::Mounting,
@@ -188,6 +196,7 @@ impl HostDirectories {
             env: env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             cwd: "/".into(),
             mounts,
+            devices: trees.devices.to_vec(),
             network,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,

@@ -143,6 +143,7 @@ mod tests {
             env: path.map(|path| ("PATH".to_owned(), path.to_owned())).into_iter().collect(),
             cwd: "/".into(),
             mounts: Vec::new(),
+            devices: Vec::new(),
             network: Network::None,
             hostname: String::new(),
             privilege: Privilege::Package,

@@ -68,6 +68,9 @@ pub(super) fn open_sources(plan: &SandboxPlan) -> Result<Sources, String> {
             MountSource::Tmpfs { .. } | MountSource::Text(_) => {}
         }
     }
+    for device in &plan.devices {
+        sources.push_back(open(&device.source)?);
+    }
     Ok(Sources(sources))
 }
 
@@ -89,7 +92,7 @@ impl Root {
 /// Mounts root and mounts; the container's files go beside them.
 pub(super) fn assemble(plan: &SandboxPlan, mut sources: Sources) -> Result<Root, String> {
     tmpfs(WORKSHOP, 0o700)?;
-    for directory in [ROOT, "/tmp/bundle", "/tmp/state", "/tmp/texts"] {
+    for directory in [ROOT, "/tmp/bundle", "/tmp/state", "/tmp/texts", "/tmp/devices"] {
         fs_err::create_dir(directory).map_err(|error| error.to_string())?;
     }
     let none: Option<&str> = None;
@@ -107,7 +110,20 @@ pub(super) fn assemble(plan: &SandboxPlan, mut sources: Sources) -> Result<Root,
         let source = detached(planned, index, &mut sources)?;
         root.attached.push(attach(Path::new(ROOT), planned, source.as_fd())?);
     }
+    for index in 0..plan.devices.len() {
+        let node = sources.next()?;
+        let source = fd_path(&node);
+        let at = device_path(index);
+        fs_err::write(&at, "").map_err(|error| error.to_string())?;
+        mount(Some(source.as_str()), at.as_str(), none, MsFlags::MS_BIND, none)
+            .map_err(|error| format!("mount(device {index}): {error}"))?;
+    }
     Ok(root)
+}
+
+/// Where a lent device waits for the container's /dev.
+pub(super) fn device_path(index: usize) -> String {
+    format!("{WORKSHOP}/devices/{index}")
 }
 
 /// Makes what a mount shows available somewhere below the workshop and opens it.

@@ -12,6 +12,7 @@ use oci_spec::runtime::{
 };
 
 use super::cgroup::CgroupPath;
+use super::rootfs::device_path;
 use crate::messages::SandboxRequest;
 use crate::plan::{Network, Privilege, Stdin};
 
@@ -152,7 +153,7 @@ fn kernel_mounts(
     } else {
         mount("/sys", "bind", "/sys", &["rbind", "rro", "nosuid", "noexec", "nodev"])
     };
-    Ok(vec![
+    let mut mounts = vec![
         match sources.proc {
             Source::Mounted => mount("/proc", "proc", "proc", &guarded)?,
             Source::Bound => mount("/proc", "bind", "/proc", &["rbind"])?,
@@ -161,5 +162,11 @@ fn kernel_mounts(
         mount("/dev/pts", "devpts", "devpts", &pts)?,
         mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777"])?,
         sys?,
-    ])
+    ];
+    for (index, device) in request.plan.devices.iter().enumerate() {
+        let name = Path::new("/dev").join(&device.name);
+        let options = ["bind", "nosuid", "noexec"];
+        mounts.push(mount(&name.to_string_lossy(), "bind", &device_path(index), &options)?);
+    }
+    Ok(mounts)
 }

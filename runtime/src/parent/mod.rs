@@ -5,4 +5,4 @@ pub(crate) mod job;
 mod lines;
 mod pty;
 pub(crate) mod run;
-mod spawn;
+pub(crate) mod spawn;

@@ -42,16 +42,16 @@ pub enum SpawnError {
     },
 }
 
-pub(super) fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> SpawnError {
+pub(crate) fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> SpawnError {
     move |source| SpawnError::Io { doing, source }
 }
 
 /// A child that waits, its ids mapped, for what comes next.
 #[derive(Debug)]
-pub(super) struct Helper {
-    pub(super) child: Child,
-    pub(super) socket: UnixStream,
-    pub(super) pidfd: OwnedFd,
+pub(crate) struct Helper {
+    pub(crate) child: Child,
+    pub(crate) socket: UnixStream,
+    pub(crate) pidfd: OwnedFd,
 }
 
 impl Drop for Helper {
@@ -67,7 +67,7 @@ impl Drop for Helper {
 }
 
 /// Starts `goldsmith VERB`, sends `request` and maps the child's ids.
-pub(super) fn spawn<T: Serialize>(
+pub(crate) fn spawn<T: Serialize>(
     verb: &str,
     identity: &Identity,
     request: &T,

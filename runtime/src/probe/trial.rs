@@ -35,6 +35,7 @@ fn try_one(identity: &Identity) -> Result<(), String> {
         env: Vec::new(),
         cwd: "/".into(),
         mounts: Vec::new(),
+        devices: Vec::new(),
         network: Network::None,
         hostname: "probe".into(),
         privilege: Privilege::Package,

@@ -16,19 +16,31 @@ struct MountAttr {
 }
 
 const MOUNT_ATTR_RDONLY: u64 = 1;
+const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
 
 /// Makes a mount and all mounts below it read-only; other flags stay as they are.
 pub(crate) fn read_only(mount: BorrowedFd<'_>) -> Result<(), Errno> {
     let attr = MountAttr { attr_set: MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    set(mount, &attr, libc::AT_RECURSIVE)
+}
+
+/// Shows a detached mount's files as owned by the ids that `namespace` maps theirs to.
+pub(crate) fn map_ids(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    let userns_fd = u64::try_from(namespace.as_raw_fd()).map_err(|_negative| Errno::BADF)?;
+    let attr = MountAttr { attr_set: MOUNT_ATTR_IDMAP, attr_clr: 0, propagation: 0, userns_fd };
+    set(mount, &attr, 0)
+}
+
+fn set(mount: BorrowedFd<'_>, attr: &MountAttr, flags: libc::c_int) -> Result<(), Errno> {
     // SAFETY: the path is a NUL-terminated literal, `attr` outlives the call and its size is
-    // passed with it, the descriptor is borrowed for as long.
+    // passed with it, the descriptors are borrowed for as long.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount.as_raw_fd(),
             c"".as_ptr(),
-            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
-            &raw const attr,
+            libc::AT_EMPTY_PATH | flags,
+            &raw const *attr,
             size_of::<MountAttr>(),
         )
     };

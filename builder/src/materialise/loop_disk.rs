@@ -1,0 +1,368 @@
+//! The loop backend's disk: a loop device, file systems that the kernel mounts, and a view of
+//! them with the ids of sandboxes. Only root can make one.
+
+use std::ffi::CString;
+use std::os::unix::fs::{DirBuilderExt, lchown};
+use std::path::{Path, PathBuf};
+
+use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, Filesystem, FsKind, On, Table};
+use goldsmith_images::disk::{fat_volume, frame};
+use goldsmith_images::layer::{Limits, RootWriter, extract};
+use goldsmith_images::tree::{Normalise, Tree};
+use goldsmith_runtime::privileged::{LoopDisk, LoopNode, MappedView, MountedDisk, PrivilegedError};
+use goldsmith_runtime::{DevicePlan, ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin};
+
+use super::jobs::{Output, Write, run_write};
+use crate::base::jobs::chain;
+use crate::error::{Failure, Kind, Result};
+use crate::phase::session::{Session, overlay};
+
+/// A disk image under construction, attached and mounted.
+#[derive(Debug)]
+pub struct LoopImage<'a> {
+    session: &'a Session,
+    layout: &'a DiskLayout,
+    file: &'a fs_err::File,
+    /// Dropped, and with it unmounted, before the device and the directory.
+    mounts: MountedDisk,
+    disk: LoopDisk,
+    /// Where all of it is mounted.
+    place: tempfile::TempDir,
+}
+
+fn host(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new(Kind::Host, format!("the loop backend: {}", chain(error)))
+        .hint("it needs root, /dev/loop-control and a kernel from 5.12 on; `--backend image` needs none of them")
+}
+
+fn privileged(error: PrivilegedError) -> Failure {
+    host(&error)
+}
+
+fn io(error: std::io::Error) -> Failure {
+    host(&error)
+}
+
+/// Fails early where the backend cannot work.
+///
+/// # Errors
+///
+/// When the caller is not root of the host, or there are no loop devices.
+pub fn check(session: &Session) -> Result<()> {
+    if session.identity.mode != goldsmith_runtime::IdentityMode::Root {
+        return Err(Failure::new(Kind::Host, "--backend loop needs root: it mounts file systems")
+            .hint("run it as root, or leave --backend out: the image backend needs no privilege"));
+    }
+    if !Path::new("/dev/loop-control").exists() {
+        return Err(Failure::new(Kind::Host, "--backend loop needs /dev/loop-control")
+            .hint("modprobe loop; in a container, a privileged one that sees the host's /dev"));
+    }
+    Ok(())
+}
+
+impl<'a> LoopImage<'a> {
+    /// Attaches `file`, makes the layout's file systems with the mkfs of the tools container
+    /// (`tools`, bottom first; mke2fs from 1.44 on) and mounts them.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel or mkfs refuses.
+    pub fn create(
+        session: &'a Session,
+        layout: &'a DiskLayout,
+        file: &'a fs_err::File,
+        tools: &[PathBuf],
+    ) -> Result<Self> {
+        frame(layout, file).map_err(|error| host(&error))?;
+        let partitions: Vec<_> = match layout.table {
+            Table::None => Vec::new(),
+            _ => layout
+                .partitions
+                .iter()
+                .map(|partition| (partition.number, layout.partition_extent(partition)))
+                .map(|(number, extent)| (number, extent.offset, extent.len))
+                .collect(),
+        };
+        let disk =
+            LoopDisk::attach(file.file(), layout.sector_size, &partitions).map_err(privileged)?;
+        let place = tempfile::Builder::new()
+            .prefix("loop-")
+            .tempdir_in(session.store.run_dir())
+            .map_err(io)?;
+        let mut image = Self { session, layout, file, mounts: MountedDisk::default(), disk, place };
+        image.make_nodes()?;
+        for filesystem in image.in_order() {
+            image.make(filesystem, tools)?;
+        }
+        Ok(image)
+    }
+
+    /// File systems that hold files, each after the one that its mount point lies in.
+    fn in_order(&self) -> Vec<&'a Filesystem> {
+        let mut list: Vec<_> =
+            self.layout.filesystems.iter().filter(|f| f.mount_point.is_some()).collect();
+        list.sort_by_key(|f| f.mount_point.clone());
+        list
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    fn node(&self, on: On) -> Result<LoopNode> {
+        match on {
+            On::Whole => self.disk.whole(),
+            On::Partition(number) => self.disk.partition(number),
+        }
+        .map_err(privileged)
+    }
+
+    fn all_nodes(&self) -> Result<Vec<LoopNode>> {
+        let mut nodes = vec![self.node(On::Whole)?];
+        if self.layout.table != Table::None {
+            for partition in &self.layout.partitions {
+                nodes.push(self.node(On::Partition(partition.number))?);
+            }
+        }
+        Ok(nodes)
+    }
+
+    /// Device nodes that the sandboxes' root owns, on a tmpfs: a cache may be mounted nodev.
+    fn make_nodes(&mut self) -> Result<()> {
+        let nodes = self.path("nodes");
+        for directory in [&nodes, &self.path("stage"), &self.path("view")] {
+            fs_err::create_dir(directory).map_err(io)?;
+        }
+        self.mounts.mount(Path::new("tmpfs"), "tmpfs", c"mode=755", &nodes).map_err(privileged)?;
+        let owner = self.session.identity.outside_root();
+        for node in self.all_nodes()? {
+            node.make(&nodes.join(&node.name), owner).map_err(privileged)?;
+        }
+        Ok(())
+    }
+
+    /// The devices as sandboxes are lent them, under the kernel's own names.
+    ///
+    /// # Errors
+    ///
+    /// When sysfs does not show one.
+    pub fn devices(&self) -> Result<Vec<DevicePlan>> {
+        let plan = |node: LoopNode| {
+            let source = self.path("nodes").join(&node.name);
+            DevicePlan { name: node.name.into(), source }
+        };
+        Ok(self.all_nodes()?.into_iter().map(plan).collect())
+    }
+
+    /// Name of the disk, and of each partition in its order, below `/dev`.
+    ///
+    /// # Errors
+    ///
+    /// When sysfs does not show one.
+    pub fn device_names(&self) -> Result<Vec<String>> {
+        Ok(self.all_nodes()?.into_iter().map(|node| format!("/dev/{}", node.name)).collect())
+    }
+
+    /// Another way to `directory`, without what is mounted below it: an overlay refuses a lower
+    /// directory with mounts below, and the cache, where this disk is mounted, may be there.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn without_mounts(&mut self, directory: &Path) -> Result<PathBuf> {
+        let point = self.path("output");
+        fs_err::create_dir(&point).map_err(io)?;
+        self.mounts.bind(directory, &point).map_err(privileged)?;
+        Ok(point)
+    }
+
+    /// Where sandboxes find the whole tree, its owners mapped.
+    pub fn view(&self) -> PathBuf {
+        self.path("view")
+    }
+
+    fn make(&mut self, filesystem: &Filesystem, tools: &[PathBuf]) -> Result<()> {
+        let Some(point) = &filesystem.mount_point else { return Ok(()) };
+        let stage = below(&self.path("stage"), point);
+        fs_err::create_dir_all(&stage).map_err(io)?;
+        match &filesystem.kind {
+            FsKind::Swap => Ok(()),
+            FsKind::Ext4(options) => {
+                let node = self.node(filesystem.on)?;
+                self.mkfs(filesystem, options, &node, tools)?;
+                let public = Path::new("/dev").join(&node.name);
+                // A container's own /dev lacks nodes that turned up later.
+                let source =
+                    if public.exists() { public } else { self.path("nodes").join(&node.name) };
+                // The guest's kernel may clear the inode tables; here they would only grow the file.
+                let options = CString::from(c"noinit_itable");
+                self.mounts.mount(&source, "ext4", &options, &stage).map_err(privileged)
+            }
+            // Written by us when its files are complete: the kernel need not know FAT.
+            FsKind::Vfat(_) => {
+                let files = self.fat_files(filesystem);
+                std::fs::DirBuilder::new().mode(0o755).create(&files).map_err(io)?;
+                self.mounts.bind(&files, &stage).map_err(privileged)
+            }
+        }
+    }
+
+    fn fat_files(&self, filesystem: &Filesystem) -> PathBuf {
+        self.path(&format!("fat-{}", filesystem.name))
+    }
+
+    fn mkfs(
+        &self,
+        filesystem: &Filesystem,
+        options: &Ext4Options,
+        node: &LoopNode,
+        tools: &[PathBuf],
+    ) -> Result<()> {
+        let session = self.session;
+        let mut argv: Vec<String> = ["mkfs.ext4", "-q", "-F"].map(str::to_owned).to_vec();
+        // Features that GRUB before 2.12 cannot read.
+        argv.extend(["-O", "^metadata_csum_seed,^orphan_file"].map(str::to_owned));
+        argv.extend(["-i".to_owned(), options.inode_ratio.to_string()]);
+        argv.extend(["-m".to_owned(), options.reserved_percent.to_string()]);
+        if let Some(mib) = options.journal_mib {
+            argv.extend(["-J".to_owned(), format!("size={mib}")]);
+        }
+        argv.extend(["-U".to_owned(), filesystem.uuid.to_string()]);
+        argv.extend(["-L".to_owned(), filesystem.label.clone()]);
+        argv.push(format!("/dev/{}", node.name));
+        let pending = session.pending()?;
+        let plan = SandboxPlan {
+            id_hint: "mkfs".into(),
+            root: RootPlan::Overlay(overlay(tools.to_vec(), &pending)),
+            argv,
+            env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
+            cwd: "/".into(),
+            mounts: Vec::new(),
+            devices: self.devices()?,
+            network: Network::None,
+            hostname: "goldsmith".into(),
+            privilege: Privilege::Package,
+            time_limit_ms: None,
+            stdin: Stdin::Null,
+        };
+        let ran = session.run("mkfs", &plan)?;
+        session.discard(pending)?;
+        if ran.outcome.status == ExitStatus::Code(0) {
+            return Ok(());
+        }
+        let message = format!("mkfs.ext4 of {} failed", filesystem.name);
+        Err(ran
+            .watch
+            .tail()
+            .into_iter()
+            .fold(Failure::new(Kind::Build, message), |f, line| f.hint(format!("  | {line}"))))
+    }
+
+    /// Copies the image's tree onto the disk and shows it at [`view`](Self::view).
+    ///
+    /// # Errors
+    ///
+    /// When the disk is too small or a layer cannot be read.
+    pub fn fill(&mut self, layers: Vec<PathBuf>, rules: &Normalise) -> Result<()> {
+        let message = Write {
+            layers,
+            rules: rules.clone(),
+            layout: None,
+            bios: None,
+            outputs: vec![Output::archive()],
+            extra: Vec::new(),
+            extra_to: None,
+            extra_owner: 0,
+        };
+        let (reader, writer) = std::io::pipe().map_err(io)?;
+        let stage = self.path("stage");
+        std::thread::scope(|scope| {
+            let identity = &self.session.identity;
+            let sent = scope.spawn(move || {
+                use std::os::fd::AsFd as _;
+                run_write(identity, &message, &[writer.as_fd()])
+            });
+            let limits = Limits { whiteouts: false, ..Limits::default() };
+            let done =
+                RootWriter::open(&stage).map_err(|error| host(&error)).and_then(|mut root| {
+                    let done = extract(reader, &mut root, &limits).map_err(|error| host(&error))?;
+                    for node in &done.devices {
+                        root.node(&node.path, node.kind, node.device, &node.attributes)
+                            .map_err(|error| host(&error))?;
+                    }
+                    root.finish().map_err(|error| host(&error))
+                });
+            let sent = sent.join().unwrap_or_else(|_panic| {
+                Err(Failure::new(Kind::Internal, "the thread that reads the layers panicked"))
+            });
+            // A reader that gave up is why the sender did.
+            done.and(sent)
+        })?;
+        self.show()
+    }
+
+    fn show(&mut self) -> Result<()> {
+        let mapped = MappedView::new(&self.session.identity).map_err(privileged)?;
+        let (stage, view) = (self.path("stage"), self.path("view"));
+        let (uid, gid) = self.session.identity.outside_root();
+        for filesystem in self.in_order() {
+            let Some(point) = &filesystem.mount_point else { continue };
+            match &filesystem.kind {
+                FsKind::Swap => {}
+                FsKind::Ext4(_) => mapped
+                    .show(&mut self.mounts, &below(&stage, point), &below(&view, point))
+                    .map_err(privileged)?,
+                FsKind::Vfat(_) => {
+                    let files = self.fat_files(filesystem);
+                    for entry in walkdir::WalkDir::new(&files) {
+                        let entry = entry.map_err(|error| io(error.into()))?;
+                        lchown(entry.path(), Some(uid), Some(gid)).map_err(io)?;
+                    }
+                    self.mounts.bind(&files, &below(&view, point)).map_err(privileged)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what images do not keep, unmounts, writes FAT volumes and lets the device go: the
+    /// file is then the finished disk.
+    ///
+    /// # Errors
+    ///
+    /// When something is busy or the file cannot be written.
+    pub fn finish(self, rules: &Normalise) -> Result<()> {
+        super::jobs::run_tidy(&self.session.identity, self.view(), rules)?;
+        for filesystem in self.in_order() {
+            if let (FsKind::Ext4(_), Some(point)) = (&filesystem.kind, &filesystem.mount_point) {
+                self.mounts.trim(&below(&self.path("stage"), point));
+            }
+        }
+        let fats: Vec<_> = self
+            .in_order()
+            .into_iter()
+            .filter(|f| matches!(f.kind, FsKind::Vfat(_)))
+            .map(|f| (f, self.fat_files(f)))
+            .collect();
+        self.mounts.unmount().map_err(privileged)?;
+        self.disk.detach().map_err(privileged)?;
+        for (filesystem, files) in fats {
+            let Some(point) = &filesystem.mount_point else { continue };
+            let mut tree = Tree::merge(&[files]).map_err(|error| host(&error))?;
+            tree.normalise(&Normalise {
+                drop: Vec::new(),
+                empty: Vec::new(),
+                devices: false,
+                ..rules.clone()
+            });
+            fat_volume(self.layout, point, &tree, self.file).map_err(|error| host(&error))?;
+        }
+        self.file.sync_all().map_err(io)?;
+        self.place.close().map_err(io)
+    }
+}
+
+/// `point`, an absolute path of the image, below `root`.
+fn below(root: &Path, point: &str) -> PathBuf {
+    root.join(point.trim_start_matches('/'))
+}

@@ -1,0 +1,27 @@
+//! What only host root can do, for the loop backend: loop devices, real mounts, mounts whose
+//! ids are mapped for sandboxes.
+//!
+//! Nothing here runs unless it is asked for. All of it lives in a private mount namespace and
+//! in devices that clear themselves, so that a killed builder leaves nothing behind.
+
+mod disk;
+mod mounts;
+
+pub use disk::{LoopDisk, LoopNode};
+pub use mounts::{HOLD_JOB, MappedView, MountedDisk, private_mounts};
+
+/// Why a privileged step failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}")]
+pub struct PrivilegedError {
+    /// What was being done.
+    doing: String,
+    /// The kernel's answer.
+    source: std::io::Error,
+}
+
+impl PrivilegedError {
+    fn new(doing: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
+        Self { doing: doing.into(), source: source.into() }
+    }
+}

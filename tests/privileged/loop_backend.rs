@@ -1,0 +1,232 @@
+//! `--backend loop`: real devices and mounts, as root, for the layouts of the image backend.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use goldsmith_tests::{HostInvariant, TestEnv, server};
+
+pub(crate) const CASES: &[crate::Case] = &[
+    ("loop_backend::hooks_see_devices_and_the_tree_is_the_same", same_tree),
+    ("loop_backend::a_bare_file_system_needs_no_partition", bare),
+    ("loop_backend::a_failing_hook_leaves_nothing", failing_hook),
+    ("loop_backend::sigkill_at_any_moment_leaves_nothing", killed),
+    ("loop_backend::boots_by_bios", boots_by_bios),
+];
+
+/// An ESP, GRUB's place and a root, small enough for many builds.
+const LAYOUT: &str = "
+- local_loop:
+    name: image0
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+      - name: ESP
+        type: 'EF00'
+        size: 40MiB
+        mkfs:
+          type: vfat
+          mount: {mount_point: /boot/efi, fstab: {options: defaults, fsck-passno: 2}}
+      - name: BSP
+        type: 'EF02'
+        size: 8MiB
+      - name: root
+        type: '8300'
+        size: 100%
+        mkfs:
+          mount: {mount_point: /, fstab: {options: defaults, fsck-passno: 1}}
+";
+
+/// What a hook with real devices may expect of them.
+const FINALISE: &str = r#"#!/bin/bash
+set -eux
+mkdir -p /boot/efi/EFI/x
+echo esp > /boot/efi/EFI/x/file
+if grep -q ' / ext4 ' /proc/mounts; then
+    [ -b "$IMAGE_BLOCK_DEVICE" ]
+    source=$(awk '$2 == "/" { print $1 }' /proc/mounts)
+    [ -b "$source" ]
+    [ "$(blkid -o value -s LABEL "$source")" = cloudimg-rootfs ]
+    dd if="$IMAGE_BLOCK_DEVICE" bs=512 count=1 of=/dev/null status=none
+    # The host's other devices are not there.
+    ! ls /dev/vda /dev/sda /dev/loop-control
+    echo seen > /dev/shm/seen
+fi
+id -u nobody > /owned
+chown nobody: /owned
+"#;
+
+fn environment(layout: &str) -> Result<TestEnv> {
+    let env = TestEnv::new()?;
+    env.element("small/element-provides", "operating-system\n")?;
+    env.element("small/environment.d/10-small.bash", "export DISTRO_NAME=debian\n")?;
+    env.element(
+        "small/base.yaml",
+        "debian:\n  suite: bookworm\n  variant: apt\n  include: [python3-minimal]\n",
+    )?;
+    env.element("mine/finalise.d/10-look", FINALISE)?;
+    env.element("mine/cleanup.d/10-late", "#!/bin/bash\nset -eu\ntest -f $TARGET_ROOT/boot/efi/EFI/x/file\nsudo touch $TARGET_ROOT/late\n")?;
+    fs_err::write(env.path("layout.yaml"), layout)?;
+    Ok(env)
+}
+
+fn build(env: &TestEnv, output: &str, options: &[&str]) -> Result<Command> {
+    let mut command = env.command("goldsmith")?;
+    let layout = env.path("layout.yaml");
+    if fs_err::metadata(&layout)?.len() > 0 {
+        command.env("DIB_BLOCK_DEVICE_CONFIG", format!("file://{}", layout.display()));
+    }
+    command.args(["build", "-n", "-t", "raw", "-o", output, "--progress", "plain"]);
+    command.args(options).args(["small", "mine"]);
+    Ok(command)
+}
+
+fn ok(command: &mut Command) -> Result<()> {
+    let output = command.output()?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Cuts the root file system out of `disk` and returns what `find` sees in it.
+fn listing(env: &TestEnv, disk: &str) -> Result<BTreeMap<String, String>> {
+    let image = env.path(&format!("{disk}.raw"));
+    let table = Command::new("sfdisk").arg("-J").arg(&image).output()?;
+    let (start, count) = if table.status.success() {
+        let table: serde_json::Value = serde_json::from_slice(&table.stdout)?;
+        let root = table["partitiontable"]["partitions"][2].clone();
+        (root["start"].as_u64().context("start")?, root["size"].as_u64().context("size")?)
+    } else {
+        (0, fs_err::metadata(&image)?.len() / 512)
+    };
+    let root = env.path(&format!("{disk}.ext4"));
+    ok(Command::new("dd")
+        .arg(format!("if={}", image.display()))
+        .arg(format!("of={}", root.display()))
+        .args(["bs=1M", "iflag=skip_bytes,count_bytes", "conv=sparse", "status=none"])
+        .arg(format!("skip={}", start * 512))
+        .arg(format!("count={}", count * 512)))?;
+    ok(Command::new("e2fsck").arg("-fn").arg(&root))?;
+    let to = env.path(&format!("{disk}.files"));
+    fs_err::create_dir(&to)?;
+    // debugfs restores owners and modes, and reads no kernel's mind.
+    ok(Command::new("debugfs").arg("-R").arg(format!("rdump / {}", to.display())).arg(&root))?;
+    list(&to)
+}
+
+fn list(root: &Path) -> Result<BTreeMap<String, String>> {
+    let output = Command::new("find")
+        .arg(root)
+        .args(["-mindepth", "1", "-not", "-type", "b", "-not", "-type", "c"])
+        .args(["-printf", "%P\\t%y %m %U %G %l\\n"])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(text
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(path, rest)| (path.to_owned(), rest.to_owned()))
+        .collect())
+}
+
+fn compare(env: &TestEnv) -> Result<()> {
+    let host = HostInvariant::take(env.cache())?;
+    ok(&mut build(env, "loop", &["--backend", "loop"])?)?;
+    ok(&mut build(env, "image", &[])?)?;
+    host.check(env.cache())?;
+    let (by_loop, by_us) = (listing(env, "loop")?, listing(env, "image")?);
+    ensure!(by_loop.len() > 3000, "{} files", by_loop.len());
+    ensure!(by_loop.get("owned").is_some_and(|line| line.contains("644 65534 65534")));
+    ensure!(by_loop.contains_key("late"));
+    let unequal: Vec<_> = by_loop
+        .iter()
+        .filter(|(path, line)| by_us.get(*path) != Some(*line))
+        .chain(by_us.iter().filter(|(path, _)| !by_loop.contains_key(*path)))
+        .take(20)
+        .collect();
+    ensure!(unequal.is_empty(), "the trees differ: {unequal:?}");
+    Ok(())
+}
+
+fn same_tree() -> Result<()> {
+    let env = environment(LAYOUT)?;
+    compare(&env)?;
+    let null = Command::new("debugfs")
+        .args(["-R", "stat /dev/null"])
+        .arg(env.path("loop.ext4"))
+        .output()?;
+    let null = String::from_utf8_lossy(&null.stdout).into_owned();
+    ensure!(null.contains("Type: character special"), "{null}");
+    let esp = env.path("esp.img");
+    ok(Command::new("dd")
+        .arg(format!("if={}", env.path("loop.raw").display()))
+        .arg(format!("of={}", esp.display()))
+        .args(["bs=1M", "skip=1", "count=40", "status=none"]))?;
+    ok(Command::new("fsck.vfat").arg("-n").arg(&esp))?;
+    let file = Command::new("mtype").arg("-i").arg(&esp).arg("::EFI/x/file").output()?;
+    ensure!(file.stdout == b"esp\n", "{file:?}");
+    Ok(())
+}
+
+fn bare() -> Result<()> {
+    compare(&environment("")?)
+}
+
+fn failing_hook() -> Result<()> {
+    let env = environment(LAYOUT)?;
+    env.element("mine/finalise.d/20-fail", "#!/bin/sh\nexit 37\n")?;
+    let host = HostInvariant::take(env.cache())?;
+    let output = build(&env, "fail", &["--backend", "loop"])?.output()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(
+        output.status.code() == Some(1) && text.contains("20-fail exited with status 37"),
+        "{text}"
+    );
+    ensure!(names(&env)? == ["elements", "layout.yaml"], "{:?}", names(&env)?);
+    host.check(env.cache())
+}
+
+fn names(env: &TestEnv) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs_err::read_dir(env.directory.path())? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn killed() -> Result<()> {
+    let env = environment(LAYOUT)?;
+    ok(&mut build(&env, "first", &["--backend", "loop"])?)?;
+    let host = HostInvariant::take(env.cache())?;
+    let count = if std::env::var_os("GOLDSMITH_FULL").is_some() { 100 } else { 20 };
+    for moment in (0..count).map(|n| Duration::from_millis(100 + n * 271 % 5200)) {
+        // Another name is another step: everything before it is cached.
+        let mut child = build(&env, "killed", &["--backend", "loop"])?
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        std::thread::sleep(moment);
+        child.kill()?;
+        child.wait()?;
+        fs_err::remove_file(env.path("killed.raw")).or_else(missing)?;
+    }
+    ok(&mut build(&env, "after", &["--backend", "loop"])?)?;
+    ensure!(
+        names(&env)? == ["after.raw", "elements", "first.raw", "layout.yaml"],
+        "{:?}",
+        names(&env)?
+    );
+    host.check(env.cache())
+}
+
+fn missing(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+fn boots_by_bios() -> Result<()> {
+    let env = TestEnv::new()?;
+    let image: PathBuf = server::image(&env, &["--backend", "loop"])?;
+    server::boots(&env, &image, false)
+}
