@@ -15,8 +15,9 @@ use goldsmith_runtime::{ExitStatus, Network, Privilege, RootPlan, SandboxPlan, S
 
 use crate::element::base_yaml::Debian;
 use crate::error::{Failure, Kind, Result};
+use crate::phase::cache::{Done, Recipe};
 use crate::phase::key::{Key, KeyBuilder};
-use crate::phase::session::{Done, Recipe, Session};
+use crate::phase::session::Session;
 use crate::phase::state::State;
 use crate::report::{Event, Reporter};
 use crate::request::Request;

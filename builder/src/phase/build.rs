@@ -8,11 +8,12 @@ use goldsmith_images::tree::Normalise;
 use goldsmith_runtime::Network;
 
 use super::breaks;
+use super::cache::{Done, Recipe};
 use super::key::{Key, KeyBuilder};
 use super::paths;
 use super::prepare::{Prepared, hooks_base, host_directories, prepare};
 use super::run::{Ground, PhaseRun, give};
-use super::session::{CACHE_FULL, Done, Recipe, Session};
+use super::session::{CACHE_FULL, Session};
 use super::state::State;
 use super::table::{PHASES, Phase, Place};
 use crate::base::mirror::{self, Mirror};

@@ -6,6 +6,7 @@
 
 pub mod breaks;
 pub mod build;
+pub mod cache;
 pub mod failed;
 pub mod jobs;
 pub mod key;

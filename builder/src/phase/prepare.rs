@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use goldsmith_images::store::SnapshotId;
 
+use super::cache::{Done, Recipe};
 use super::key::KeyBuilder;
 use super::run::give;
 use super::sandbox::HostDirectories;
-use super::session::{Done, Recipe, Session};
+use super::session::Session;
 use super::state::State;
 use crate::block_device;
 use crate::element::shipped::{self, Shipped};

@@ -7,10 +7,11 @@ use goldsmith_images::store::Pending;
 use goldsmith_runtime::{DevicePlan, ExitStatus, Network, SandboxPlan};
 
 use super::breaks;
+use super::cache::{Done, Recipe};
 use super::key::Key;
 use super::paths;
 use super::sandbox::{HostDirectories, Ran, TreeMount, Trees};
-use super::session::{Done, Recipe, Session};
+use super::session::Session;
 use super::state::{State, parse_recorded};
 use super::table::{Phase, Place};
 use crate::error::{Failure, Kind, Result};

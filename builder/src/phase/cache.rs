@@ -1,0 +1,128 @@
+//! The cache of steps: what a step's result was, by the step's key.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use goldsmith_images::store::SnapshotId;
+use serde::{Deserialize, Serialize};
+
+use super::key::Key;
+use super::session::{Session, store_failure};
+use super::state::State;
+use crate::error::{Failure, Kind, Result};
+use crate::report::Event;
+
+/// A step's name and what its result depends on.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// For people: a phase, `base`, `tools`.
+    pub name: String,
+    /// Digest of all that the step can see.
+    pub key: Key,
+    /// Whether it could reach the network, so that its result grows old.
+    pub networked: bool,
+}
+
+/// What the store keeps of a step.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    /// Seconds since the epoch; garbage collection reads it.
+    created: u64,
+    /// Snapshots that the record keeps alive.
+    snapshots: Vec<SnapshotId>,
+    name: String,
+    seconds: f64,
+    state: State,
+    /// What the step found out, beside trees.
+    #[serde(default)]
+    data: serde_json::Value,
+}
+
+/// A step's result: the trees after it and whatever else it found out.
+#[derive(Debug, Clone, Default)]
+pub struct Done {
+    /// The trees.
+    pub state: State,
+    /// For instance sizes or digests.
+    pub data: serde_json::Value,
+}
+
+impl Session {
+    /// Returns the cached result of `recipe`, or runs `work` and caches what it returns.
+    ///
+    /// Nothing becomes visible when `work` fails.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `work` fails with, or the store.
+    pub fn step(&self, recipe: &Recipe, work: impl FnOnce() -> Result<Done>) -> Result<Done> {
+        if let Some(done) = self.cached(recipe)? {
+            self.reporter.event(&Event::StepCached { step: recipe.name.clone() });
+            return Ok(done);
+        }
+        self.fresh(recipe, || {
+            let done = work()?;
+            Ok((done.clone(), done))
+        })
+    }
+
+    /// Runs `work` whatever the cache holds, and records what it returns.
+    ///
+    /// # Errors
+    ///
+    /// Whatever `work` fails with, or the store.
+    pub fn fresh<T>(&self, recipe: &Recipe, work: impl FnOnce() -> Result<(Done, T)>) -> Result<T> {
+        self.check_interrupted()?;
+        self.reporter.event(&Event::StepStarted { step: recipe.name.clone() });
+        let begun = std::time::Instant::now();
+        let (done, value) = work()?;
+        // The result itself is there: without a record the next build makes it again.
+        if let Err(failure) = self.record(recipe, &done, begun.elapsed().as_secs_f64()) {
+            self.reporter.warn(format!("{} is not remembered: {failure}", recipe.name));
+        }
+        Ok(value)
+    }
+
+    fn record(&self, recipe: &Recipe, done: &Done, seconds: f64) -> Result<()> {
+        let record = Record {
+            created: now(),
+            snapshots: done.state.snapshots().cloned().collect(),
+            name: recipe.name.clone(),
+            seconds,
+            state: done.state.clone(),
+            data: done.data.clone(),
+        };
+        let value = serde_json::to_value(&record)
+            .map_err(|error| Failure::wrap(Kind::Internal, "a step record", &error))?;
+        self.store.put_step(recipe.key.as_str(), &value).map_err(|error| store_failure(&error))?;
+        self.reporter.event(&Event::StepFinished { step: recipe.name.clone(), seconds });
+        Ok(())
+    }
+
+    /// Looks a step up; a record that is too old or has lost a snapshot is a miss.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub fn cached(&self, recipe: &Recipe) -> Result<Option<Done>> {
+        if self.refresh {
+            return Ok(None);
+        }
+        let found = self.store.step(recipe.key.as_str()).map_err(|error| store_failure(&error))?;
+        let Some(value) = found else { return Ok(None) };
+        let Ok(record) = serde_json::from_value::<Record>(value) else { return Ok(None) };
+        let age = now().saturating_sub(record.created);
+        if recipe.networked && age > self.max_age.as_secs() {
+            return Ok(None);
+        }
+        let map = self.identity.fingerprint();
+        let usable = |id| self.store.has_snapshot(id) && self.store.has_id_map(id, &map);
+        if !record.snapshots.iter().all(usable) {
+            return Ok(None);
+        }
+        Ok(Some(Done { state: record.state, data: record.data }))
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
