@@ -26,14 +26,12 @@ use mirror::Mirror;
 /// A base that is ready to be built upon.
 #[derive(Debug, Clone)]
 pub struct Base {
-    /// Its tree.
-    pub state: State,
+    /// Its tree; the data is the digest of its layer.
+    pub done: Done,
     /// Names it.
     pub key: Key,
     /// When the newest of its releases was made: the build's clock.
     pub epoch: i64,
-    /// Digest of its layer.
-    pub digest: String,
 }
 
 /// Changes whenever the same packages are laid down differently.
@@ -95,9 +93,9 @@ impl<'a> Bootstrap<'a> {
             key = key.part("release", release.digest.to_string());
         }
         let recipe = Recipe { name: name.to_owned(), key: key.finish(), networked: false };
-        let done = self.session.step(&recipe, || self.bootstrap(name, spec, releases, epoch))?;
-        let digest = done.data.as_str().unwrap_or_default().to_owned();
-        Ok(Base { state: done.state, key: recipe.key, epoch, digest })
+        let work = || self.bootstrap(name, spec, releases, epoch);
+        let done = self.session.step(&recipe, &Done::default(), work)?;
+        Ok(Base { done, key: recipe.key, epoch })
     }
 
     /// Verified release files: fresh ones, or those of the last hour.
@@ -156,7 +154,7 @@ impl<'a> Bootstrap<'a> {
         let digest = jobs::run_settle(&session.identity, &root, epoch)?;
         let id = session.commit(pending, name, Vec::new(), true)?;
         let state = State { mnt: vec![id], ..State::default() };
-        Ok(Done { state, data: serde_json::Value::String(digest) })
+        Ok(Done { state, data: serde_json::Value::String(digest), ran: true })
     }
 
     /// Runs maintainer scripts, without a network.

@@ -37,6 +37,8 @@ pub(super) struct Build<'a> {
     facts: DiskFacts,
     tools_key: Key,
     epoch: i64,
+    /// The whole image's, once the layout step settled it.
+    size_kib: Option<u64>,
 }
 
 /// Builds what `request` asks for and returns the outputs.
@@ -93,7 +95,7 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<outputs::Fi
         session,
         host: &host,
         hooks_base: hooks_base(session, &prepared)?,
-        tools_base: session.directories(&tools.state.mnt)?,
+        tools_base: session.directories(&tools.done.state.mnt)?,
         empty: session.store.empty(),
     };
     let mut build = Build {
@@ -105,6 +107,7 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<outputs::Fi
         facts,
         tools_key: tools.key,
         epoch,
+        size_kib: None,
     };
     let finished = build.run(base)?;
     // The outputs are complete and on disk; unsynced steps are missed after the next boot only.
@@ -124,32 +127,32 @@ fn mirror_variables(mirror: &Mirror) -> BTreeMap<String, String> {
 
 impl Build<'_> {
     fn run(&mut self, base: Option<Base>) -> Result<Vec<outputs::Finished>> {
-        let (mut state, mut key) = match base {
-            Some(base) => (base.state, base.key),
-            None => (State::default(), KeyBuilder::new("no-base").finish()),
+        let (mut done, mut key) = match base {
+            Some(base) => (base.done, base.key),
+            None => (Done::default(), KeyBuilder::new("no-base").finish()),
         };
         let mut layout = None;
         for phase in PHASES {
             if phase.directory == "block-device.d" {
-                (state, key, layout) = self.seal(&state, &key)?;
+                (done, key, layout) = self.seal(&done, &key)?;
             }
             if let (Backend::Loop, "finalise.d", Some(layout)) =
                 (self.request.backend, phase.directory, &layout)
             {
-                return self.write_on_loop(&state, &key, layout);
+                return self.write_on_loop(&done, &key, layout);
             }
-            (state, key) = self.phase(&phase, state, key)?;
+            (done, key) = self.phase(&phase, done, key)?;
             if phase.directory == "install.d" && !self.request.packages.is_empty() {
-                (state, key) = self.extra_packages(state, key)?;
+                (done, key) = self.extra_packages(done, key)?;
             }
         }
-        self.write(&state, &key, layout)
+        self.write(&done, &key, layout)
     }
 
-    fn phase(&self, phase: &Phase, state: State, key: Key) -> Result<(State, Key)> {
+    fn phase(&self, phase: &Phase, before: Done, key: Key) -> Result<(Done, Key)> {
         match self.phase_run(phase, &key)? {
-            Some(run) => Ok((self.ground.phase(&run, &state)?, run.key)),
-            None => Ok((state, key)),
+            Some(run) => Ok((self.ground.phase(&run, &before)?, run.key)),
+            None => Ok((before, key)),
         }
     }
 
@@ -180,7 +183,7 @@ impl Build<'_> {
     }
 
     /// `-p`: one call of the image's own package command.
-    fn extra_packages(&self, state: State, key: Key) -> Result<(State, Key)> {
+    fn extra_packages(&self, before: Done, key: Key) -> Result<(Done, Key)> {
         let phase = Phase {
             directory: "packages",
             place: Place::Target,
@@ -190,11 +193,11 @@ impl Build<'_> {
         let mut argv = vec!["install-packages".to_owned()];
         argv.extend(self.request.packages.iter().cloned());
         let run = self.sandboxed(&phase, argv, &key)?;
-        Ok((self.ground.phase(&run, &state)?, run.key))
+        Ok((self.ground.phase(&run, &before)?, run.key))
     }
 
     fn sandboxed(&self, phase: &Phase, argv: Vec<String>, key: &Key) -> Result<PhaseRun<'_>> {
-        let env = self.environment.of_phase(phase, &self.facts);
+        let mut env = self.environment.of_phase(phase, &self.facts);
         let network = if self.request.isolated { Network::None } else { Network::Host };
         let facts = self.prepared.disk.facts();
         let facts = (phase.directory == "finalise.d").then_some(facts);
@@ -215,11 +218,14 @@ impl Build<'_> {
         if phase.place == Place::Host {
             next = next.parent(&self.tools_key);
         }
+        // The layout step found the size out: like the tree it is the parent's result, and
+        // no part of the key.
+        env.extend(self.size_kib.map(|size| ("DIB_IMAGE_SIZE".to_owned(), size.to_string())));
         Ok(PhaseRun { phase: *phase, key: next.finish(), argv, env, network, facts, disk: None })
     }
 
     /// Measures the tree, settles the disk's size and writes fstab: what follows sees both.
-    fn seal(&mut self, state: &State, key: &Key) -> Result<(State, Key, Option<DiskLayout>)> {
+    fn seal(&mut self, before: &Done, key: &Key) -> Result<(Done, Key, Option<DiskLayout>)> {
         let wants_disk = self.request.types.iter().any(|kind| kind.is_disk());
         let disk = &self.prepared.disk;
         let key = KeyBuilder::new("seal")
@@ -231,7 +237,8 @@ impl Build<'_> {
             )
             .finish();
         let recipe = Recipe { name: "layout".into(), key: key.clone(), networked: false };
-        let done = self.session.step(&recipe, || {
+        let state = &before.state;
+        let done = self.session.step(&recipe, before, || {
             let layers = self.session.directories(&state.mnt)?;
             let used = jobs::run_measure(&self.session.identity, layers)?;
             let efi =
@@ -248,13 +255,14 @@ impl Build<'_> {
             let pending = self.session.pending()?;
             self.write_fstab(&pending.upper())?;
             self.session.push(&mut state.mnt, pending, "fstab")?;
-            Ok(Done { state, data: serde_json::json!({ "size_kib": size }) })
+            let data = serde_json::json!({ "size_kib": size });
+            Ok(Done { state, data, ran: true })
         })?;
         let size = done.data["size_kib"].as_u64().unwrap_or_default();
-        self.facts.size_kib = Some(size);
+        self.size_kib = Some(size);
         let layout = wants_disk.then(|| disk.layout(size)).transpose()?;
         let layout = layout.map(|layout| DiskLayout { epoch: self.epoch, ..layout });
-        Ok((done.state, key, layout))
+        Ok((done, key, layout))
     }
 
     /// An upper directory that holds /etc/fstab alone.
@@ -274,16 +282,17 @@ impl Build<'_> {
 
     fn write(
         &self,
-        state: &State,
+        before: &Done,
         key: &Key,
         layout: Option<DiskLayout>,
     ) -> Result<Vec<outputs::Finished>> {
         let rules = self.rules();
         let request = self.request;
-        let recipe = self.output_recipe(key, &rules, layout.as_ref())?;
-        if let Some(finished) = self.up_to_date(&recipe)? {
+        let recipe = self.output_recipe(key, &rules)?;
+        if let Some(finished) = self.up_to_date(&recipe, before)? {
             return Ok(finished);
         }
+        let state = &before.state;
         let bios = match &state.boot {
             Some(id) => {
                 let directory = self.session.directories(std::slice::from_ref(id))?;
@@ -299,12 +308,14 @@ impl Build<'_> {
             layout,
             extra: self.session.directories(&state.output)?,
         };
-        self.session.fresh(&recipe, || {
-            let finished = outputs::write(self.session, request, content)?;
+        let mut finished = Vec::new();
+        self.session.fresh(&recipe, before, || {
+            finished = outputs::write(self.session, request, content)?;
             let data = serde_json::to_value(&finished)
                 .map_err(|error| Failure::wrap(Kind::Internal, "outputs", &error))?;
-            Ok((Done { state: state.clone(), data }, finished))
-        })
+            Ok(Done { state: state.clone(), data, ran: true })
+        })?;
+        Ok(finished)
     }
 }
 
@@ -320,16 +331,11 @@ impl Build<'_> {
     }
 
     /// Names the outputs made from the result `key`.
-    pub(super) fn output_recipe(
-        &self,
-        key: &Key,
-        rules: &Normalise,
-        layout: Option<&DiskLayout>,
-    ) -> Result<Recipe> {
+    pub(super) fn output_recipe(&self, key: &Key, rules: &Normalise) -> Result<Recipe> {
         let request = self.request;
-        let form = (rules, layout, &request.types, &request.codec, &request.checksums);
+        let form = (rules, &request.types, &request.codec, &request.checksums);
         let text = serde_json::to_string(&form)
-            .map_err(|error| Failure::wrap(Kind::Internal, "the layout", &error))?;
+            .map_err(|error| Failure::wrap(Kind::Internal, "the form of outputs", &error))?;
         let mut key = KeyBuilder::new("disk")
             .parent(key)
             .part("form", text)
@@ -341,9 +347,13 @@ impl Build<'_> {
     }
 
     /// The outputs, when they are there already and the user does not want them anew.
-    pub(super) fn up_to_date(&self, recipe: &Recipe) -> Result<Option<Vec<outputs::Finished>>> {
+    pub(super) fn up_to_date(
+        &self,
+        recipe: &Recipe,
+        before: &Done,
+    ) -> Result<Option<Vec<outputs::Finished>>> {
         if self.request.native
-            && let Some(done) = self.session.cached(recipe)?
+            && let Some(done) = self.session.look_up(recipe, before)?.hit()
             && let Ok(finished) = serde_json::from_value::<Vec<outputs::Finished>>(done.data)
             && finished.iter().all(outputs::Finished::is_there)
         {

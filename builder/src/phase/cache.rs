@@ -1,4 +1,8 @@
 //! The cache of steps: what a step's result was, by the step's key.
+//!
+//! A networked step may give other trees for the same key when it runs again. So a record
+//! also names the trees that its step started from and counts for those only, and what
+//! follows a step that ran runs too.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,6 +35,8 @@ struct Record {
     snapshots: Vec<SnapshotId>,
     name: String,
     seconds: f64,
+    /// The trees that the step started from.
+    before: State,
     state: State,
     /// What the step found out, beside trees.
     #[serde(default)]
@@ -44,25 +50,51 @@ pub struct Done {
     pub state: State,
     /// For instance sizes or digests.
     pub data: serde_json::Value,
+    /// Whether this build made it: then nothing that follows comes from the cache.
+    pub ran: bool,
+}
+
+/// What the cache says of a step.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// The result can be taken.
+    Hit(Box<Done>),
+    /// There is none, or only one that starts from other trees or has lost a snapshot.
+    Miss,
+    /// There is one, but it has seen the network too long ago.
+    Stale,
+}
+
+impl Found {
+    /// The result, when it can be taken.
+    pub fn hit(self) -> Option<Done> {
+        match self {
+            Self::Hit(done) => Some(*done),
+            Self::Miss | Self::Stale => None,
+        }
+    }
 }
 
 impl Session {
     /// Returns the cached result of `recipe`, or runs `work` and caches what it returns.
     ///
-    /// Nothing becomes visible when `work` fails.
+    /// `before` is the result that the step starts from. Nothing becomes visible when `work`
+    /// fails.
     ///
     /// # Errors
     ///
     /// Whatever `work` fails with, or the store.
-    pub fn step(&self, recipe: &Recipe, work: impl FnOnce() -> Result<Done>) -> Result<Done> {
-        if let Some(done) = self.cached(recipe)? {
+    pub fn step(
+        &self,
+        recipe: &Recipe,
+        before: &Done,
+        work: impl FnOnce() -> Result<Done>,
+    ) -> Result<Done> {
+        if let Found::Hit(done) = self.look_up(recipe, before)? {
             self.reporter.event(&Event::StepCached { step: recipe.name.clone() });
-            return Ok(done);
+            return Ok(*done);
         }
-        self.fresh(recipe, || {
-            let done = work()?;
-            Ok((done.clone(), done))
-        })
+        self.fresh(recipe, before, work)
     }
 
     /// Runs `work` whatever the cache holds, and records what it returns.
@@ -70,24 +102,30 @@ impl Session {
     /// # Errors
     ///
     /// Whatever `work` fails with, or the store.
-    pub fn fresh<T>(&self, recipe: &Recipe, work: impl FnOnce() -> Result<(Done, T)>) -> Result<T> {
+    pub fn fresh(
+        &self,
+        recipe: &Recipe,
+        before: &Done,
+        work: impl FnOnce() -> Result<Done>,
+    ) -> Result<Done> {
         self.check_interrupted()?;
         self.reporter.event(&Event::StepStarted { step: recipe.name.clone() });
         let begun = std::time::Instant::now();
-        let (done, value) = work()?;
+        let done = Done { ran: true, ..work()? };
         // The result itself is there: without a record the next build makes it again.
-        if let Err(failure) = self.record(recipe, &done, begun.elapsed().as_secs_f64()) {
+        if let Err(failure) = self.record(recipe, before, &done, begun.elapsed().as_secs_f64()) {
             self.reporter.warn(format!("{} is not remembered: {failure}", recipe.name));
         }
-        Ok(value)
+        Ok(done)
     }
 
-    fn record(&self, recipe: &Recipe, done: &Done, seconds: f64) -> Result<()> {
+    fn record(&self, recipe: &Recipe, before: &Done, done: &Done, seconds: f64) -> Result<()> {
         let record = Record {
             created: now(),
             snapshots: done.state.snapshots().cloned().collect(),
             name: recipe.name.clone(),
             seconds,
+            before: before.state.clone(),
             state: done.state.clone(),
             data: done.data.clone(),
         };
@@ -98,28 +136,29 @@ impl Session {
         Ok(())
     }
 
-    /// Looks a step up; a record that is too old or has lost a snapshot is a miss.
+    /// Looks up what a step gave that starts from `before`; runs nothing.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    pub fn cached(&self, recipe: &Recipe) -> Result<Option<Done>> {
+    pub fn look_up(&self, recipe: &Recipe, before: &Done) -> Result<Found> {
         if self.refresh {
-            return Ok(None);
+            return Ok(Found::Miss);
         }
         let found = self.store.step(recipe.key.as_str()).map_err(|error| store_failure(&error))?;
-        let Some(value) = found else { return Ok(None) };
-        let Ok(record) = serde_json::from_value::<Record>(value) else { return Ok(None) };
+        let Some(value) = found else { return Ok(Found::Miss) };
+        let Ok(record) = serde_json::from_value::<Record>(value) else { return Ok(Found::Miss) };
         let age = now().saturating_sub(record.created);
         if recipe.networked && age > self.max_age.as_secs() {
-            return Ok(None);
+            return Ok(Found::Stale);
         }
         let map = self.identity.fingerprint();
         let usable = |id| self.store.has_snapshot(id) && self.store.has_id_map(id, &map);
-        if !record.snapshots.iter().all(usable) {
-            return Ok(None);
+        if before.ran || record.before != before.state || !record.snapshots.iter().all(usable) {
+            return Ok(Found::Miss);
         }
-        Ok(Some(Done { state: record.state, data: record.data }))
+        let done = Done { state: record.state, data: record.data, ran: false };
+        Ok(Found::Hit(Box::new(done)))
     }
 }
 

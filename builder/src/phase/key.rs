@@ -38,7 +38,7 @@ pub struct KeyBuilder {
 }
 
 /// Changes whenever the meaning of cached results does.
-const GENERATION: &str = "goldsmith-step-1";
+const GENERATION: &str = "goldsmith-step-2";
 
 impl KeyBuilder {
     /// Starts a key for a step of that kind.

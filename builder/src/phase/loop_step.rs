@@ -3,10 +3,10 @@
 use goldsmith_images::disk::layout::DiskLayout;
 
 use super::build::Build;
+use super::cache::Done;
 use super::key::Key;
 use super::run::{Ground, MountedDisk};
 use super::sandbox::HostDirectories;
-use super::session::Done;
 use super::state::State;
 use super::table::{PHASES, Phase};
 use crate::error::{Failure, Kind, Result};
@@ -23,7 +23,7 @@ impl Build<'_> {
     /// When the host refuses, a hook fails or an output cannot be written.
     pub(super) fn write_on_loop(
         &self,
-        state: &State,
+        before: &Done,
         key: &Key,
         layout: &DiskLayout,
     ) -> Result<Vec<outputs::Finished>> {
@@ -34,26 +34,28 @@ impl Build<'_> {
                 key = run.key;
             }
         }
-        let recipe = self.output_recipe(&key, &rules, Some(layout))?;
-        if let Some(finished) = self.up_to_date(&recipe)? {
+        let recipe = self.output_recipe(&key, &rules)?;
+        if let Some(finished) = self.up_to_date(&recipe, before)? {
             return Ok(finished);
         }
         let io = |error: std::io::Error| Failure::wrap(Kind::Host, "an output", &error);
-        self.session.fresh(&recipe, || {
+        let mut finished = Vec::new();
+        self.session.fresh(&recipe, before, || {
             let raw =
                 Aside::new(&outputs::path(self.request, self.request.types[0])).map_err(io)?;
             let file =
                 fs_err::OpenOptions::new().read(true).write(true).open(raw.path()).map_err(io)?;
             let tools = &self.ground.tools_base;
             let mut image = LoopImage::create(self.session, layout, &file, tools)?;
-            image.fill(self.session.directories(&state.mnt)?, &rules)?;
-            let state = self.last_phases_on(&mut image, state)?;
+            image.fill(self.session.directories(&before.state.mnt)?, &rules)?;
+            let state = self.last_phases_on(&mut image, &before.state)?;
             image.finish(&rules)?;
-            let finished = outputs::convert(self.session, self.request, raw)?;
+            finished = outputs::convert(self.session, self.request, raw)?;
             let data = serde_json::to_value(&finished)
                 .map_err(|error| Failure::wrap(Kind::Internal, "outputs", &error))?;
-            Ok((Done { state, data }, finished))
-        })
+            Ok(Done { state, data, ran: true })
+        })?;
+        Ok(finished)
     }
 
     fn last_phases_on(&self, image: &mut LoopImage<'_>, state: &State) -> Result<State> {

@@ -156,10 +156,11 @@ pub(super) fn hooks_base(session: &Session, prepared: &Prepared) -> Result<PathB
         .part("shipped", &prepared.shipped.digest)
         .finish();
     let recipe = Recipe { name: "hooks".into(), key, networked: false };
-    if let Some(done) = session.cached(&recipe)? {
+    let nothing = Done::default();
+    if let Some(done) = session.look_up(&recipe, &nothing)?.hit() {
         return first(session, &done.state.hooks);
     }
-    let done = session.step(&recipe, || {
+    let done = session.step(&recipe, &nothing, || {
         let pending = session.pending()?;
         let to = pending.upper();
         prepared.hooks.write(&to, &prepared.shipped.lib)?;

@@ -73,7 +73,7 @@ struct Workspace {
 }
 
 impl Ground<'_> {
-    /// Returns the trees after the phase.
+    /// Returns the trees after the phase, which starts from those of `before`.
     ///
     /// A program that cannot cope with EXDEV from rename(2) of a lower directory is given
     /// one plain tree instead of an overlay, and the phase runs again.
@@ -82,32 +82,32 @@ impl Ground<'_> {
     ///
     /// When a hook fails: the failure names it and carries its status. What it wrote stays
     /// in the store until the next build.
-    pub fn phase(&self, run: &PhaseRun<'_>, before: &State) -> Result<State> {
+    pub fn phase(&self, run: &PhaseRun<'_>, before: &Done) -> Result<Done> {
+        let start = &before.state;
         let recipe = Recipe {
             name: run.phase.name().to_owned(),
             key: run.key.clone(),
             networked: run.network == Network::Host,
         };
-        let done = self.session.step(&recipe, || {
-            let (workspace, ran) = self.attempt(run, before, false)?;
+        self.session.step(&recipe, before, || {
+            let (workspace, ran) = self.attempt(run, start, false)?;
             if ran.outcome.status == ExitStatus::Code(0) {
-                return self.keep(run, before, workspace, false);
+                return self.keep(run, start, workspace, false);
             }
             if !ran.watch.cross_device() {
-                return Err(self.hook_failure(run, before, workspace, &ran));
+                return Err(self.hook_failure(run, start, workspace, &ran));
             }
             self.session.reporter.warn(format!(
                 "{}: a program could not rename a directory of a lower layer (EXDEV); running the phase again on a plain copy of the tree",
                 recipe.name
             ));
             workspace.discard(self.session)?;
-            let (workspace, ran) = self.attempt(run, before, true)?;
+            let (workspace, ran) = self.attempt(run, start, true)?;
             if ran.outcome.status == ExitStatus::Code(0) {
-                return self.keep(run, before, workspace, true);
+                return self.keep(run, start, workspace, true);
             }
-            Err(self.hook_failure(run, before, workspace, &ran))
-        })?;
-        Ok(done.state)
+            Err(self.hook_failure(run, start, workspace, &ran))
+        })
     }
 
     /// Runs a phase that changes the disk itself; nothing of it is cached.
@@ -226,7 +226,7 @@ impl Ground<'_> {
         if let Some(boot) = workspace.boot {
             state.boot = Some(session.commit(boot, name, Vec::new(), true)?);
         }
-        Ok(Done { state, data: serde_json::Value::Null })
+        Ok(Done { state, ..Done::default() })
     }
 
     /// Says what failed: phase, hook, status, the last lines, how to look at it.
