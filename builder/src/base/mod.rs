@@ -16,22 +16,22 @@ use goldsmith_runtime::{ExitStatus, Network, Privilege, RootPlan, SandboxPlan, S
 use crate::element::base_yaml::Debian;
 use crate::error::{Failure, Kind, Result};
 use crate::phase::cache::{Done, Recipe};
-use crate::phase::key::{Key, KeyBuilder};
+use crate::phase::key::KeyBuilder;
 use crate::phase::session::Session;
 use crate::phase::state::State;
 use crate::report::{Event, Reporter};
 use crate::request::Request;
 use mirror::Mirror;
 
-/// A base that is ready to be built upon.
+/// A base whose releases are known and verified.
 #[derive(Debug, Clone)]
-pub struct Base {
-    /// Its tree; the data is the digest of its layer.
-    pub done: Done,
-    /// Names it.
-    pub key: Key,
-    /// When the newest of its releases was made: the build's clock.
+pub struct BasePlan {
+    /// Its name and key.
+    pub recipe: Recipe,
+    /// When the newest of its releases was made, in seconds since the epoch.
     pub epoch: i64,
+    spec: ArchiveSpec,
+    releases: Vec<Release>,
 }
 
 /// Changes whenever the same packages are laid down differently.
@@ -75,16 +75,15 @@ impl<'a> Bootstrap<'a> {
         Ok(Self { session, client, keyring, offline: request.isolated })
     }
 
-    /// Makes the base that `spec` describes, or takes it from the cache.
+    /// Plans the base that `spec` describes: its key is known once its releases are.
     ///
     /// # Errors
     ///
-    /// When the archive cannot be reached or does not verify, packages do not fit, or one of
-    /// them cannot be configured.
-    pub fn make(&self, name: &str, spec: &ArchiveSpec) -> Result<Base> {
-        let releases = self.releases(name, spec)?;
+    /// When the archive cannot be reached or does not verify.
+    pub fn plan(&self, name: &str, spec: ArchiveSpec) -> Result<BasePlan> {
+        let releases = self.releases(name, &spec)?;
         let epoch = releases.iter().map(|release| release.date).max().unwrap_or_default();
-        let text = serde_json::to_string(spec).unwrap_or_default();
+        let text = serde_json::to_string(&spec).unwrap_or_default();
         let mut key = KeyBuilder::new("bootstrap")
             .part("unpacker", UNPACKER)
             .part("spec", text)
@@ -93,9 +92,17 @@ impl<'a> Bootstrap<'a> {
             key = key.part("release", release.digest.to_string());
         }
         let recipe = Recipe { name: name.to_owned(), key: key.finish(), networked: false };
-        let work = || self.bootstrap(name, spec, releases, epoch);
-        let done = self.session.step(&recipe, &Done::default(), work)?;
-        Ok(Base { done, key: recipe.key, epoch })
+        Ok(BasePlan { recipe, epoch, spec, releases })
+    }
+
+    /// Makes a base, or takes it from the cache; its data is the digest of its layer.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be reached or does not verify, packages do not fit, or one of
+    /// them cannot be configured.
+    pub fn make(&self, plan: &BasePlan) -> Result<Done> {
+        self.session.step(&plan.recipe, &Done::default(), || self.bootstrap(plan))
     }
 
     /// Verified release files: fresh ones, or those of the last hour.
@@ -131,18 +138,14 @@ impl<'a> Bootstrap<'a> {
         Ok(releases)
     }
 
-    fn bootstrap(
-        &self,
-        name: &str,
-        spec: &ArchiveSpec,
-        releases: Vec<Release>,
-        epoch: i64,
-    ) -> Result<Done> {
+    fn bootstrap(&self, plan: &BasePlan) -> Result<Done> {
+        let BasePlan { recipe, epoch, spec, releases } = plan;
+        let name = recipe.name.as_str();
         let session = self.session;
         let downloads = session.store.downloads();
         let failed = |error: DebianError| archive_failure(&error);
         let resolution =
-            debian::resolve(spec, releases, &self.client, &downloads).map_err(failed)?;
+            debian::resolve(spec, releases.clone(), &self.client, &downloads).map_err(failed)?;
         let progress = Download { reporter: &session.reporter, what: format!("{name} packages") };
         let packages =
             debian::download(&resolution, &self.client, &downloads, &progress).map_err(failed)?;
@@ -151,7 +154,7 @@ impl<'a> Bootstrap<'a> {
         let root = pending.upper();
         jobs::run_unpack(&session.identity, &packages, &root, &spec.arch)?;
         self.configure(name, &root)?;
-        let digest = jobs::run_settle(&session.identity, &root, epoch)?;
+        let digest = jobs::run_settle(&session.identity, &root, *epoch)?;
         let id = session.commit(pending, name, Vec::new(), true)?;
         let state = State { mnt: vec![id], ..State::default() };
         Ok(Done { state, data: serde_json::Value::String(digest), ran: true })

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::aside::Aside;
 use super::jobs::{Output, Write, run_write};
 use crate::error::{Failure, Kind, Result};
+use crate::phase::cache::{Done, Recipe};
 use crate::phase::session::Session;
 use crate::report::Event;
 use crate::request::{Backend, Checksum, ImageType, Request};
@@ -81,6 +82,27 @@ pub fn check(request: &Request) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The outputs, and the step's result, when nothing has to be written: a native verb leaves
+/// files alone that are still the ones it wrote.
+///
+/// # Errors
+///
+/// When the store cannot be read.
+pub fn up_to_date(
+    session: &Session,
+    request: &Request,
+    recipe: &Recipe,
+    before: &Done,
+) -> Result<Option<(Done, Vec<Finished>)>> {
+    if !request.native {
+        return Ok(None);
+    }
+    let Some(done) = session.look_up(recipe, before)?.hit() else { return Ok(None) };
+    let finished = serde_json::from_value::<Vec<Finished>>(done.data.clone()).unwrap_or_default();
+    let there = !finished.is_empty() && finished.iter().all(Finished::is_there);
+    Ok(there.then_some((done, finished)))
 }
 
 /// What goes into the outputs.

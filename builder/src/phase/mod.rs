@@ -7,6 +7,7 @@
 pub mod breaks;
 pub mod build;
 pub mod cache;
+pub mod chain;
 pub mod failed;
 pub mod jobs;
 pub mod key;

@@ -8,7 +8,6 @@ use goldsmith_runtime::{DevicePlan, ExitStatus, Network, SandboxPlan};
 
 use super::breaks;
 use super::cache::{Done, Recipe};
-use super::key::Key;
 use super::paths;
 use super::sandbox::{HostDirectories, Ran, TreeMount, Trees};
 use super::session::Session;
@@ -35,12 +34,10 @@ pub struct Ground<'a> {
 }
 
 /// One phase, ready to run.
-#[derive(Debug)]
-pub struct PhaseRun<'a> {
+#[derive(Debug, Clone)]
+pub struct PhaseRun {
     /// Which.
     pub phase: Phase,
-    /// Names the result.
-    pub key: Key,
     /// The program and its arguments.
     pub argv: Vec<String>,
     /// What hooks see.
@@ -50,11 +47,11 @@ pub struct PhaseRun<'a> {
     /// The facts file for boot loader shims, in finalise.d.
     pub facts: Option<String>,
     /// The disk, when the phase works on that and not on layers.
-    pub disk: Option<&'a MountedDisk>,
+    pub disk: Option<MountedDisk>,
 }
 
 /// A disk that phases work on: the loop backend's.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MountedDisk {
     /// Where its tree is mounted.
     pub view: PathBuf,
@@ -82,14 +79,9 @@ impl Ground<'_> {
     ///
     /// When a hook fails: the failure names it and carries its status. What it wrote stays
     /// in the store until the next build.
-    pub fn phase(&self, run: &PhaseRun<'_>, before: &Done) -> Result<Done> {
+    pub fn phase(&self, recipe: &Recipe, run: &PhaseRun, before: &Done) -> Result<Done> {
         let start = &before.state;
-        let recipe = Recipe {
-            name: run.phase.name().to_owned(),
-            key: run.key.clone(),
-            networked: run.network == Network::Host,
-        };
-        self.session.step(&recipe, before, || {
+        self.session.step(recipe, before, || {
             let (workspace, ran) = self.attempt(run, start, false)?;
             if ran.outcome.status == ExitStatus::Code(0) {
                 return self.keep(run, start, workspace, false);
@@ -115,7 +107,7 @@ impl Ground<'_> {
     /// # Errors
     ///
     /// When a hook fails.
-    pub fn phase_on_disk(&self, run: &PhaseRun<'_>, before: &State) -> Result<State> {
+    pub fn phase_on_disk(&self, run: &PhaseRun, before: &State) -> Result<State> {
         self.session.check_interrupted()?;
         let (workspace, ran) = self.attempt(run, before, false)?;
         if ran.outcome.status == ExitStatus::Code(0) {
@@ -124,7 +116,7 @@ impl Ground<'_> {
         Err(self.hook_failure(run, before, workspace, &ran))
     }
 
-    fn attempt(&self, run: &PhaseRun<'_>, before: &State, flat: bool) -> Result<(Workspace, Ran)> {
+    fn attempt(&self, run: &PhaseRun, before: &State, flat: bool) -> Result<(Workspace, Ran)> {
         let session = self.session;
         let host = run.phase.place == Place::Host;
         let optional = |wanted: bool| wanted.then(|| session.pending()).transpose();
@@ -147,7 +139,7 @@ impl Ground<'_> {
 
     fn plan(
         &self,
-        run: &PhaseRun<'_>,
+        run: &PhaseRun,
         before: &State,
         workspace: &Workspace,
         flat: bool,
@@ -157,7 +149,7 @@ impl Ground<'_> {
         if lowers.is_empty() {
             lowers.push(self.empty.clone());
         }
-        let mnt = if let Some(disk) = run.disk {
+        let mnt = if let Some(disk) = &run.disk {
             TreeMount::Mounted(&disk.view)
         } else if flat {
             super::jobs::flatten(&session.identity, lowers, workspace.mnt.upper())?;
@@ -178,7 +170,7 @@ impl Ground<'_> {
                 Some(pending) => Some((session.directories(&before.output)?, pending)),
                 None => None,
             },
-            devices: run.disk.map_or(&[], |disk| &disk.devices),
+            devices: run.disk.as_ref().map_or(&[], |disk| &disk.devices),
             mounts: if run.phase.after_layout { &[] } else { &before.mounts },
             run: workspace.run.path(),
             boot: boot.as_deref(),
@@ -192,7 +184,7 @@ impl Ground<'_> {
     /// Keeps what a phase wrote.
     fn keep(
         &self,
-        run: &PhaseRun<'_>,
+        run: &PhaseRun,
         before: &State,
         workspace: Workspace,
         flat: bool,
@@ -232,7 +224,7 @@ impl Ground<'_> {
     /// Says what failed: phase, hook, status, the last lines, how to look at it.
     fn hook_failure(
         &self,
-        run: &PhaseRun<'_>,
+        run: &PhaseRun,
         before: &State,
         workspace: Workspace,
         ran: &Ran,

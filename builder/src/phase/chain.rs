@@ -1,0 +1,304 @@
+//! The steps of a build in their order, each with its key: known before anything runs.
+//!
+//! `build` walks the chain and `plan` shows it, so the two cannot disagree.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use goldsmith_images::tree::Normalise;
+use goldsmith_runtime::Network;
+
+use super::breaks;
+use super::cache::Recipe;
+use super::key::{Key, KeyBuilder};
+use super::paths;
+use super::prepare::Prepared;
+use super::run::PhaseRun;
+use super::session::Session;
+use super::table::{PHASES, Phase, Place};
+use crate::base::mirror::{self, Mirror};
+use crate::base::{self, BasePlan, Bootstrap};
+use crate::error::{Failure, Kind, Result};
+use crate::hook::environment::{DiskFacts, Environment};
+use crate::materialise::outputs;
+use crate::request::{Backend, Request};
+
+/// Changes whenever sandboxes begin to look different to hooks.
+const SANDBOX: &str = "1";
+
+/// What a build is going to do.
+#[derive(Debug)]
+pub struct Chain<'a> {
+    /// Makes the two bases.
+    pub bootstrap: Bootstrap<'a>,
+    /// The tools container.
+    pub tools: BasePlan,
+    /// The image's base, when an element asks for one.
+    pub base: Option<BasePlan>,
+    /// What hooks see.
+    pub environment: Environment,
+    /// The build's clock, in seconds since the epoch.
+    pub epoch: i64,
+    /// The steps after the bases; the last one writes the outputs.
+    pub steps: Vec<Step>,
+}
+
+/// One step, ready to be looked up or run.
+#[derive(Debug)]
+pub struct Step {
+    /// Its name and key.
+    pub recipe: Recipe,
+    /// What running it means.
+    pub work: Work,
+}
+
+/// What a step does.
+#[derive(Debug)]
+pub enum Work {
+    /// Runs a command in a sandbox.
+    Phase(PhaseRun),
+    /// Measures the tree, settles the disk's size and writes fstab.
+    Layout,
+    /// Writes the outputs.
+    Output {
+        /// What makes their tree the same every time.
+        rules: Normalise,
+        /// With the loop backend the last phases, which run on the disk itself.
+        on_disk: Option<Vec<PhaseRun>>,
+    },
+}
+
+impl Work {
+    fn phase(self) -> Option<PhaseRun> {
+        match self {
+            Self::Phase(run) => Some(run),
+            Self::Layout | Self::Output { .. } => None,
+        }
+    }
+}
+
+impl<'a> Chain<'a> {
+    /// Links the steps of `request`; asks the archive for release files unless they are
+    /// known for less than an hour, or the request is an isolated one.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be reached or does not verify, or an element cannot be read.
+    pub fn new(session: &'a Session, request: &Request, prepared: &Prepared) -> Result<Self> {
+        let bootstrap = Bootstrap::new(session, request)?;
+        let mirror = mirror::choose(
+            request.mirror.as_deref(),
+            &request.env,
+            mirror::of_host(Path::new("/etc")).as_ref(),
+        );
+        let tools = bootstrap.plan("tools", base::tools::archive(&mirror))?;
+        let base = match &prepared.base {
+            Some((_, spec)) => {
+                Some(bootstrap.plan("base", base::archive(&spec.debian, request, &mirror))?)
+            }
+            None => None,
+        };
+        let epoch = request
+            .env
+            .get("SOURCE_DATE_EPOCH")
+            .and_then(|text| text.parse().ok())
+            .or(base.as_ref().map(|base| base.epoch))
+            .unwrap_or(tools.epoch);
+        let environment =
+            Environment::new(request, &prepared.graph, &mirror_variables(&mirror), epoch)?;
+        let mut links = Links {
+            request,
+            prepared,
+            environment: &environment,
+            facts: facts(request, prepared),
+            tools: &tools.recipe.key,
+            last: match &base {
+                Some(base) => base.recipe.key.clone(),
+                None => KeyBuilder::new("no-base").finish(),
+            },
+            steps: Vec::new(),
+        };
+        links.link(epoch)?;
+        let steps = links.steps;
+        Ok(Self { bootstrap, tools, base, environment, epoch, steps })
+    }
+}
+
+/// Hooks that configure package managers learn the mirror; it is the user's, or the host's.
+fn mirror_variables(mirror: &Mirror) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("DIB_DISTRIBUTION_MIRROR".to_owned(), mirror.archive.clone()),
+        ("DIB_DEBIAN_SECURITY_MIRROR".to_owned(), mirror.security.clone()),
+    ])
+}
+
+/// The disk's facts but for the size that the layout step will find out: like the tree that
+/// is what a parent gives, and no part of keys.
+fn facts(request: &Request, prepared: &Prepared) -> DiskFacts {
+    DiskFacts {
+        root_label: prepared.disk.root_label().to_owned(),
+        root_fstype: prepared.disk.root_fstype().to_owned(),
+        boot_label: prepared.disk.boot_label().to_owned(),
+        mount_points: prepared.disk.mount_points(),
+        device: prepared.disk.device().to_owned(),
+        devices: prepared.disk.devices(),
+        size_kib: request.image_size_kib,
+    }
+}
+
+/// A chain in the making.
+struct Links<'a> {
+    request: &'a Request,
+    prepared: &'a Prepared,
+    environment: &'a Environment,
+    facts: DiskFacts,
+    tools: &'a Key,
+    last: Key,
+    steps: Vec<Step>,
+}
+
+impl Links<'_> {
+    fn link(&mut self, epoch: i64) -> Result<()> {
+        let mut last_phases = 0;
+        for phase in PHASES {
+            if phase.directory == "block-device.d" {
+                self.layout();
+            }
+            if phase.directory == "finalise.d" {
+                last_phases = self.steps.len();
+            }
+            self.phase(&phase)?;
+            if phase.directory == "install.d" && !self.request.packages.is_empty() {
+                self.extra_packages()?;
+            }
+        }
+        let disk = self.request.types.iter().any(|kind| kind.is_disk());
+        let on_disk = (disk && self.request.backend == Backend::Loop).then(|| {
+            // They are parts of the last step: its key covers theirs.
+            let steps = self.steps.split_off(last_phases);
+            steps.into_iter().filter_map(|step| step.work.phase()).collect()
+        });
+        self.output(epoch, on_disk)
+    }
+
+    fn push(&mut self, name: &str, networked: bool, key: KeyBuilder, work: Work) {
+        self.last = key.finish();
+        let recipe = Recipe { name: name.to_owned(), key: self.last.clone(), networked };
+        self.steps.push(Step { recipe, work });
+    }
+
+    fn phase(&mut self, phase: &Phase) -> Result<()> {
+        let driver = match phase.directory {
+            "extra-data.d" => Some("prepare"),
+            "cleanup.d" => Some("finalise"),
+            _ => None,
+        };
+        if driver.is_none() && self.prepared.hooks.hooks(phase.directory).is_empty() {
+            return Ok(());
+        }
+        let argv = match phase.place {
+            Place::Host => {
+                let mut argv =
+                    vec![format!("{}/driver/host-phase", paths::LIB), phase.directory.into()];
+                argv.extend(driver.map(str::to_owned));
+                argv
+            }
+            Place::Target => vec![
+                "/bin/sh".to_owned(),
+                format!("{}/goldsmith-target-phase", paths::TARGET_HOOKS),
+                phase.directory.to_owned(),
+            ],
+        };
+        self.sandboxed(phase, argv)
+    }
+
+    /// `-p`: one call of the image's own package command.
+    fn extra_packages(&mut self) -> Result<()> {
+        let phase = Phase {
+            directory: "packages",
+            place: Place::Target,
+            target_root: false,
+            after_layout: false,
+        };
+        let mut argv = vec!["install-packages".to_owned()];
+        argv.extend(self.request.packages.iter().cloned());
+        self.sandboxed(&phase, argv)
+    }
+
+    fn sandboxed(&mut self, phase: &Phase, argv: Vec<String>) -> Result<()> {
+        let env = self.environment.of_phase(phase, &self.facts);
+        let network = if self.request.isolated { Network::None } else { Network::Host };
+        let facts = (phase.directory == "finalise.d").then(|| self.prepared.disk.facts());
+        let mut key = KeyBuilder::new("phase")
+            .parent(&self.last)
+            .part("sandbox", SANDBOX)
+            .part("phase", phase.directory)
+            .part("argv", argv.join("\0"))
+            .part("hooks", self.prepared.hooks.digest(phase.directory)?)
+            .part("shipped", &self.prepared.shipped.digest)
+            .part("files", &self.environment.files_digest)
+            .part("network", format!("{network:?}"))
+            .part("facts", facts.as_deref().unwrap_or_default())
+            .variables(breaks::without(&env));
+        if breaks::steps_in(&env, phase) {
+            key = key.part("break", breaks::once());
+        }
+        if phase.place == Place::Host {
+            key = key.parent(self.tools);
+        }
+        let run = PhaseRun { phase: *phase, argv, env, network, facts, disk: None };
+        self.push(phase.name(), network == Network::Host, key, Work::Phase(run));
+        Ok(())
+    }
+
+    fn layout(&mut self) {
+        let request = self.request;
+        let size = format!("{:?}/{:?}", request.image_size_kib, request.image_extra_mib);
+        let key = KeyBuilder::new("seal")
+            .parent(&self.last)
+            .part("disk", self.prepared.disk.digest_text())
+            .part("size", size);
+        self.push("layout", false, key, Work::Layout);
+    }
+
+    fn output(&mut self, epoch: i64, on_disk: Option<Vec<PhaseRun>>) -> Result<()> {
+        let request = self.request;
+        let rules = Normalise {
+            epoch,
+            drop: volatile(),
+            empty: vec!["etc/machine-id".into(), "var/lib/dbus/machine-id".into()],
+            devices: true,
+        };
+        let form = (&rules, &request.types, &request.codec, &request.checksums);
+        let text = serde_json::to_string(&form)
+            .map_err(|error| Failure::wrap(Kind::Internal, "the form of outputs", &error))?;
+        let mut key = KeyBuilder::new("disk")
+            .parent(&self.last)
+            .part("form", text)
+            .part("to", outputs::path(request, request.types[0]).as_os_str().as_encoded_bytes());
+        if request.backend != Backend::Image {
+            key = key.part("backend", format!("{:?}", request.backend));
+        }
+        self.push("output", false, key, Work::Output { rules, on_disk });
+        Ok(())
+    }
+}
+
+/// Files that differ from build to build and that the image makes anew.
+fn volatile() -> Vec<String> {
+    let mut paths = goldsmith_images::import::debian::volatile_paths();
+    paths.retain(|path| !path.starts_with("var/lib/apt/lists"));
+    for path in [
+        "etc/resolv.conf.ORIG",
+        "goldsmith",
+        "var/cache/apt/archives/*.deb",
+        "var/lib/apt/lists/*",
+        "var/lib/systemd/catalog/database",
+        "var/cache/man/*",
+        "root/.cache",
+        "root/.bash_history",
+    ] {
+        paths.push(path.to_owned());
+    }
+    paths
+}
