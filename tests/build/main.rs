@@ -5,6 +5,7 @@
 
 mod failures;
 mod faults;
+mod plans;
 
 use std::process::Command;
 
@@ -28,7 +29,7 @@ pub(crate) fn ok(ran: &Ran) -> Result<()> {
     Ok(())
 }
 
-fn member(tar: &std::path::Path, name: &str) -> Result<String> {
+pub(crate) fn member(tar: &std::path::Path, name: &str) -> Result<String> {
     let output = Command::new("tar").arg("-xOf").arg(tar).arg(name).output()?;
     ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)

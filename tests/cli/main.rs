@@ -71,7 +71,9 @@ fn a_plan_lists_hooks_in_their_order_and_the_disk() -> Result<()> {
     for name in ["10-b", "2-a", "100-c", "50-x.sh"] {
         env.element(&format!("mine/install.d/{name}"), "#!/bin/sh\n")?;
     }
-    let ran = env.run(&["plan", "-n", "--json", "fake-os", "mine", "vm", "block-device-gpt"])?;
+    let elements = ["fake-os", "mine", "vm", "block-device-gpt"];
+    let line = [&["plan", "-n", "--offline", "--json"][..], &elements].concat();
+    let ran = env.run(&line)?;
     ensure!(ran.status == 0, "{ran:?}");
     let plan: serde_json::Value = serde_json::from_str(&ran.stdout)?;
     let phases = plan["phases"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -85,6 +87,12 @@ fn a_plan_lists_hooks_in_their_order_and_the_disk() -> Result<()> {
         .collect();
     ensure!(mine == ["2-a", "10-b", "100-c"], "{mine:?}");
     ensure!(plan["fstab"] == "LABEL=cloudimg-rootfs / ext4 defaults 0 1\n", "{}", plan["fstab"]);
+    // Nothing was ever fetched here, so no key is known: the plan says so and why.
+    let why = plan["steps_unknown"].as_str().unwrap_or_default();
+    ensure!(plan["steps"].is_null() && why.contains("never fetched"), "{plan}");
+    let ran = env.run(&[&["plan", "-n", "--offline"][..], &elements].concat())?;
+    ensure!(ran.stdout.contains("steps are not known: the archive of tools"), "{ran:?}");
+    ensure!(ran.stdout.contains("build once without --offline"), "{ran:?}");
     Ok(())
 }
 

@@ -137,8 +137,12 @@ impl TestEnv {
     }
 }
 
-/// Runs a command to its end.
-pub(crate) fn ran(command: &mut Command) -> Result<Ran> {
+/// Runs a command to its end and takes what it printed.
+///
+/// # Errors
+///
+/// When it cannot be started.
+pub fn ran(command: &mut Command) -> Result<Ran> {
     let output = command.output()?;
     Ok(Ran {
         status: output.status.code().unwrap_or(-1),

@@ -8,7 +8,7 @@ pub mod server;
 mod user;
 mod vm;
 
-pub use env::{Ran, TestEnv, require};
+pub use env::{Ran, TestEnv, ran, require};
 pub use host::HostInvariant;
 pub use namespace::Namespace;
 pub use user::UserEnv;

@@ -12,6 +12,7 @@ pub mod failed;
 pub mod jobs;
 pub mod key;
 mod loop_step;
+pub mod outlook;
 pub mod output_tail;
 pub mod paths;
 pub mod prepare;
