@@ -60,7 +60,9 @@ impl Store {
                 needed.extend(record.snapshots);
             }
         }
-        let mut garbage = self.sweep()?;
+        // Listed while nobody else is in: sweeping may let builds in again, and a snapshot that
+        // one of them has just made has no record yet.
+        let mut garbage = Vec::new();
         for entry in fs_err::read_dir(self.root().join("snapshots"))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -68,6 +70,7 @@ impl Store {
                 garbage.push(entry.path());
             }
         }
+        garbage.extend(self.sweep()?);
         Ok(garbage)
     }
 
@@ -80,8 +83,7 @@ impl Store {
             snapshots: Vec<SnapshotId>,
         }
         let mut found = Vec::new();
-        for entry in fs_err::read_dir(self.root().join("steps"))? {
-            let path = entry?.path();
+        for path in self.entries("steps", |name| !name.starts_with(super::pending::ASIDE))? {
             let Ok(text) = fs_err::read(&path) else { continue };
             let record = serde_json::from_slice(&text)
                 .unwrap_or(Record { created: 0, snapshots: Vec::new() });

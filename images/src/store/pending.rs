@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Store, StoreError};
 
+/// How names begin of what is written aside: tempfile's own.
+pub(super) const ASIDE: &str = ".tmp";
+
 /// A directory below `tmp/` that this process fills.
 ///
 /// Dropping it leaves the directory for [`Store::sweep`]: its content may belong to other
@@ -49,7 +52,8 @@ impl Store {
         Ok(Pending { path, _lock: lock })
     }
 
-    /// Lists what dead processes left below `tmp/` and `run/`; remove it by a namespace job.
+    /// Lists what dead processes left: work below `tmp/` and `run/`, and files and directories
+    /// written aside that never got their name. Remove it by a namespace job.
     ///
     /// # Errors
     ///
@@ -71,13 +75,31 @@ impl Store {
                 dead.push(path);
             }
         }
-        for entry in fs_err::read_dir(self.root.join("run"))? {
-            let path = entry?.path();
-            if self.alone() {
-                dead.push(path);
-            }
+        let mut others = self.entries("run", |_| true)?;
+        for directory in ["downloads", "elements", "steps"] {
+            others.extend(self.entries(directory, |name| name.starts_with(ASIDE))?);
+        }
+        // None of these has a lock of its own. They were listed before: what another process
+        // makes from now on is not among them.
+        if !others.is_empty() && self.alone() {
+            dead.extend(others);
         }
         Ok(dead)
+    }
+
+    pub(super) fn entries(
+        &self,
+        directory: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<PathBuf>, StoreError> {
+        let mut found = Vec::new();
+        for entry in fs_err::read_dir(self.root.join(directory))? {
+            let entry = entry?;
+            if wanted(&entry.file_name().to_string_lossy()) {
+                found.push(entry.path());
+            }
+        }
+        Ok(found)
     }
 
     /// Whether no other process uses the store: tries for the exclusive lock and falls back.

@@ -10,6 +10,20 @@ fn store() -> (tempfile::TempDir, Store) {
     (directory, store)
 }
 
+/// What is left of a process that was killed.
+fn killed(path: &Path, bytes: &str) -> PathBuf {
+    fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+    fs_err::write(path, bytes).unwrap();
+    path.to_path_buf()
+}
+
+fn age(path: &Path) {
+    let file = std::fs::File::from(
+        rustix::fs::open(path, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap(),
+    );
+    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+}
+
 fn snapshot(store: &Store, name: &str) -> SnapshotId {
     let pending = store.pending().unwrap();
     fs_err::create_dir(pending.upper()).unwrap();
@@ -88,4 +102,94 @@ fn another_builder_keeps_collection_away() {
     assert!(matches!(store.collect(Duration::ZERO), Err(StoreError::Busy { .. })));
     drop(other);
     assert!(store.collect(Duration::ZERO).unwrap().is_empty());
+}
+
+#[test]
+fn a_builder_killed_while_it_works_leaves_what_is_swept_i30() {
+    let (_directory, store) = store();
+    let (root, whole) = (store.root().to_path_buf(), snapshot(&store, "whole"));
+    store.put_step("aaaaaaaa", &json!({"created": steps::now(), "snapshots": [whole]})).unwrap();
+    let meta = serde_json::to_string(&store.meta(&whole).unwrap()).unwrap();
+
+    // Before the lock, which a living process makes at once: a minute's grace.
+    fs_err::create_dir(root.join("tmp/p-young")).unwrap();
+    fs_err::create_dir(root.join("tmp/p-old")).unwrap();
+    age(&root.join("tmp/p-old"));
+    let mut dead = vec![root.join("tmp/p-old")];
+    // With the lock, with half a tree, with the tree and half a description, before the rename.
+    for (name, files) in [
+        ("p-lock", vec![("lock", "")]),
+        ("p-upper", vec![("lock", ""), ("fs/a/b", "half")]),
+        ("p-meta", vec![("lock", ""), ("fs/a", "x"), ("meta.json", "{\"na")]),
+        ("p-done", vec![("lock", ""), ("fs/a", "x"), ("meta.json", meta.as_str())]),
+    ] {
+        for (file, bytes) in files {
+            killed(&root.join("tmp").join(name).join(file), bytes);
+        }
+        let id: SnapshotId = serde_json::from_value(json!(name[2..])).unwrap();
+        assert!(!store.has_snapshot(&id));
+        dead.push(root.join("tmp").join(name));
+    }
+    // A sandbox's directory; a download, a record and elements that never got their name.
+    dead.push(killed(&root.join("run/run-x/mounts"), "").parent().unwrap().to_path_buf());
+    dead.push(killed(&root.join("downloads/.tmpAAAA"), "half a package"));
+    dead.push(killed(&root.join("elements/.tmpBBBB/lib/x"), "").ancestors().nth(2).unwrap().into());
+    dead.push(killed(
+        &root.join("steps/.tmpCCCC"),
+        "{\"created\": 99999999999, \"snapshots\": [\"x\"]}",
+    ));
+    assert_eq!(store.usage().unwrap().len(), 1, "something half-made is listed");
+
+    // Another builder may be at work on those without a lock of their own.
+    let other = Store::open(&root).unwrap();
+    assert_eq!(store.sweep().unwrap().len(), 5);
+    drop(other);
+    let mut found = store.sweep().unwrap();
+    found.sort();
+    dead.sort();
+    assert_eq!(found, dead);
+    for path in found {
+        crate::layer::remove_tree(&path).unwrap();
+    }
+    assert!(store.sweep().unwrap().is_empty());
+    assert!(store.has_snapshot(&whole) && store.step("aaaaaaaa").unwrap().is_some());
+}
+
+#[test]
+fn a_builder_killed_between_snapshot_and_record_leaves_garbage_only_i30() {
+    let (_directory, store) = store();
+    let (kept, orphan) = (snapshot(&store, "kept"), snapshot(&store, "orphan"));
+    store.put_step("aaaaaaaa", &json!({"created": steps::now(), "snapshots": [kept]})).unwrap();
+    // Killed while it marked the snapshot as synced: the old description still stands.
+    killed(&store.directory(&kept).join(".tmpDDDD"), "{\"na");
+    // A collection that was killed half-way, before and after it came to the description.
+    let (half, gone) = (snapshot(&store, "half"), snapshot(&store, "gone"));
+    fs_err::remove_dir_all(store.directory(&half).join("fs")).unwrap();
+    fs_err::remove_file(store.directory(&gone).join("meta.json")).unwrap();
+    killed(&store.root().join("run/run-x/mounts"), "");
+    assert!(!store.has_snapshot(&gone));
+
+    let mut garbage = store.collect(Duration::from_secs(3600)).unwrap();
+    let mut dead: Vec<_> = [&orphan, &half, &gone].map(|id| store.directory(id)).into();
+    dead.push(store.root().join("run/run-x"));
+    garbage.sort();
+    dead.sort();
+    assert_eq!(garbage, dead);
+    for path in garbage {
+        crate::layer::remove_tree(&path).unwrap();
+    }
+    let again = Store::open(store.root()).unwrap();
+    assert!(again.has_snapshot(&kept) && again.stack(&kept.to_string()).unwrap().len() == 1);
+    assert!(again.sweep().unwrap().is_empty());
+}
+
+#[test]
+fn a_builder_killed_while_it_makes_the_store_is_no_obstacle_i30() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("cache");
+    for made in ["blobs", "snapshots", "tmp"] {
+        fs_err::create_dir_all(root.join(made)).unwrap();
+        let store = Store::open(&root).unwrap();
+        assert!(store.has_snapshot(&snapshot(&store, made)), "{made}");
+    }
 }
