@@ -34,8 +34,8 @@ pub struct BasePlan {
     releases: Vec<Release>,
 }
 
-/// Changes whenever the same packages are laid down differently.
-const UNPACKER: &str = "2";
+/// Changes whenever other packages are chosen, or the same are laid down differently.
+const UNPACKER: &str = "3";
 
 /// How long verified release files are believed before the mirror is asked again.
 const RELEASES_SECONDS: u64 = 3600;

@@ -85,9 +85,10 @@ impl Pool {
             }
         }
         for providers in self.provided.values_mut() {
-            providers.sort_by(|a, b| {
-                let name = |at: usize| &self.packages[at].package.name;
-                name(a.0).cmp(name(b.0))
+            // As apt does: awk is mawk, which the archive requires, not gawk.
+            providers.sort_by_key(|(at, _)| {
+                let candidate = &self.packages[*at];
+                (rank(&candidate.priority), candidate.package.name.clone())
             });
         }
     }
@@ -114,6 +115,12 @@ impl Pool {
         }
         found
     }
+}
+
+/// The order of priorities, the weightiest first.
+fn rank(priority: &str) -> usize {
+    let order = ["required", "important", "standard", "optional"];
+    order.iter().position(|name| *name == priority).unwrap_or(order.len())
 }
 
 fn candidate(get: &impl Fn(&str) -> Option<String>, mirror: &str, arch: &str) -> Option<Candidate> {
@@ -269,6 +276,9 @@ mod tests {
         ];
         assert_eq!(names(&list, &[]).unwrap(), ["apt", "gawk", "libc"]);
         assert_eq!(names(&list, &["mawk"]).unwrap(), ["apt", "libc", "mawk"]);
+        let mut weighty = list;
+        weighty[2].2 = "Provides: awk\nPriority: required";
+        assert_eq!(names(&weighty, &[]).unwrap(), ["apt", "libc", "mawk"]);
         assert_eq!(names(&list, &["tool"]).unwrap(), ["apt", "gawk", "libc", "tool"]);
     }
 
