@@ -150,6 +150,9 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
                 request.journal_mib = value.parse().ok().ok_or_else(|| wrong(name, &value))?;
             }
             "offline" => request.offline = true,
+            // Of no use here, but hooks see them.
+            "no-tmpfs" => drop(request.env.insert("DIB_NO_TMPFS".into(), "1".into())),
+            "min-tmpfs" => drop(request.env.insert("DIB_MIN_TMPFS".into(), value)),
             "root-label" => request.root_label = Some(value),
             "install-type" => request.install_type = value,
             "logfile" => {

@@ -154,6 +154,9 @@ impl Environment {
         let set = |shared: &mut BTreeMap<String, String>, name: &str, value: String| {
             shared.insert(name.to_owned(), value);
         };
+        let own = |name: &str, default: &str| {
+            request.env.get(name).cloned().unwrap_or_else(|| default.to_owned())
+        };
         for (name, value) in [
             ("ARCH", request.arch.clone()),
             ("DIB_DEBUG_TRACE", request.trace.to_string()),
@@ -161,8 +164,8 @@ impl Environment {
             ("DIB_CHECKSUM", u8::from(!request.checksums.is_empty()).to_string()),
             ("DIB_IMAGE_CACHE", format!("{}/image-create", paths::CACHE)),
             ("DIB_LOCKFILES", format!("{}/lockfiles", paths::CACHE)),
-            ("DIB_MIN_TMPFS", "2".into()),
-            ("DIB_NO_TMPFS", "0".into()),
+            ("DIB_MIN_TMPFS", own("DIB_MIN_TMPFS", "2")),
+            ("DIB_NO_TMPFS", own("DIB_NO_TMPFS", "0")),
             ("DIB_PYTHON_EXEC", "python3".into()),
             ("FS_TYPE", request.fs_type.clone()),
             ("IMAGE_ELEMENT", graph.names()),
