@@ -37,3 +37,12 @@ need_rust() {
         exit 4
     fi
 }
+
+# Installs the diskimage-builder that goldsmith is compared with into the directory $1.
+need_diskimage_builder() {
+    local version=3.43.0
+    need_packages mmdebstrap:mmdebstrap sudo:sudo kpartx:kpartx losetup:mount mkfs.ext4:e2fsprogs \
+        python3:python3 /usr/share/doc/python3-venv:python3-venv qemu-img:qemu-utils
+    [ ! -e "$1/bin/disk-image-create" ] || return 0
+    python3 -m venv "$1" && "$1/bin/pip" install --quiet "diskimage-builder==$version"
+}

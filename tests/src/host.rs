@@ -62,7 +62,13 @@ impl HostInvariant {
         ensure!(helpers.is_empty(), "processes are left: {helpers:?}");
         let now = Self::take_for(self.user, cache)?;
         ensure!(now.mounts == self.mounts, "mounts changed");
-        ensure!(now.loops == self.loops, "loop devices: {:?}, before {:?}", now.loops, self.loops);
+        // Somebody else's may have gone meanwhile.
+        ensure!(
+            now.loops.is_subset(&self.loops),
+            "loop devices: {:?}, before {:?}",
+            now.loops,
+            self.loops
+        );
         ensure!(
             now.temporary <= self.temporary,
             "{} unfinished trees, before {}",

@@ -5,11 +5,13 @@ mod env;
 mod host;
 mod namespace;
 pub mod server;
+mod tree;
 mod user;
 mod vm;
 
 pub use env::{Ran, TestEnv, ran, require};
 pub use host::HostInvariant;
 pub use namespace::Namespace;
+pub use tree::{Known, Side, Tree, compare};
 pub use user::UserEnv;
 pub use vm::{Vm, free_port};

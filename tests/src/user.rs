@@ -74,7 +74,16 @@ impl UserEnv {
     ///
     /// When it cannot be started.
     pub fn run(&self, arguments: &[&str]) -> Result<Ran> {
-        let mut command = self.env.command("goldsmith")?;
+        self.run_by("goldsmith", arguments)
+    }
+
+    /// Runs the program as the user, called by `name`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn run_by(&self, name: &str, arguments: &[&str]) -> Result<Ran> {
+        let mut command = self.env.command(name)?;
         let words = as_user(&self.name, command.args(arguments));
         env::ran(Command::new(&words[0]).args(&words[1..]))
     }

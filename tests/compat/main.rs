@@ -1,0 +1,119 @@
+//! The same elements built by diskimage-builder and by goldsmith: what hooks see and what
+//! the images hold is the same, except for what is written down here with its reason.
+//!
+//! diskimage-builder runs as root, in a mount namespace of its own; `GOLDSMITH_DIB` is the
+//! virtual environment that it is installed in.
+
+mod elements;
+mod probe;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+use goldsmith_tests::{Known, Namespace, Side, Tree, UserEnv, compare};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+const LINE: [&str; 8] = ["-n", "--no-tmpfs", "-t", "tar", "-o", "image", "compat-os", "probe"];
+
+const KEEP: &[&str] = &["/probe/*"];
+
+/// Where the trees differ: diskimage-builder's is the first.
+const KNOWN: &[Known] = &[
+    ("/dev/*", Side::First, "the host's devices are in its archive"),
+    ("/dev/shm", Side::Both, "the mode is the host's"),
+    ("/proc", Side::Second, "empty directories to mount on stay in ours"),
+    ("/sys", Side::Second, "as /proc"),
+    ("/lost+found", Side::First, "it packs a mounted ext4"),
+    ("/run/lock", Side::First, "/run is a tmpfs in every system that runs"),
+    ("/probe/block-device.d", Side::Second, "it mounts the new disk over what the phase wrote"),
+    ("/probe/*", Side::Both, "compared line by line"),
+    ("/etc/hostname", Side::First, "mmdebstrap leaves the builder's"),
+    ("/etc/resolv.conf", Side::First, "as /etc/hostname"),
+    ("/etc/apt/sources.list", Side::First, "mmdebstrap writes one, here an element would"),
+    ("/etc/.pwd.lock", Side::First, "dropped: it differs from run to run"),
+    ("/etc/shells", Side::Both, "in the order of installation"),
+    ("/var/cache/apt/archives/lock", Side::First, "left by apt, which made its base"),
+    ("/var/cache/apt/archives/partial", Side::Both, "apt has given it to its own user"),
+    ("/var/lib/apt/lists/*", Side::First, "left by apt"),
+    ("/var/cache/debconf/*", Side::First, "older copies, dropped in ours"),
+    ("/var/lib/dpkg/*", Side::First, "locks and older copies, dropped in ours"),
+    ("/var/cache/debconf/config.dat", Side::Both, "in the order of installation"),
+    ("/var/lib/dpkg/available", Side::Second, "debootstrap's dpkg makes one, mmdebstrap's none"),
+    ("/var/lib/dpkg/statoverride", Side::Second, "as available"),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let root = rustix::process::geteuid().is_root();
+    let there = std::env::var_os("GOLDSMITH_DIB").is_some();
+    let kind = match (root, there) {
+        (true, true) => "compat",
+        (false, _) => "compat: ignored, diskimage-builder needs root",
+        (true, false) => "compat: ignored, GOLDSMITH_DIB names no diskimage-builder",
+    };
+    let trial = Trial::test("the_same_elements_give_the_same_image", || {
+        same_image().map_err(|error| Failed::from(format!("{error:#}")))
+    });
+    let trial = trial.with_kind(kind).with_ignored_flag(!(root && there));
+    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+}
+
+fn same_image() -> Result<()> {
+    let user = UserEnv::new()?;
+    elements::write(&user.env)?;
+    let host = user.host(user.env.cache())?;
+    let ran = user.run_by("disk-image-create", &LINE)?;
+    ensure!(ran.status == 0, "{ran:#?}");
+    let ours = Tree::read(&user.env.path("image.tar"), KEEP)?;
+    fs_err::remove_file(user.env.path("image.tar"))?;
+    let mirror = probe::variable(ours.text("/probe/root.d")?, "DIB_DISTRIBUTION_MIRROR")
+        .context("hooks know no mirror")?;
+    diskimage_builder(&user, &mirror)?;
+    let theirs = Tree::read(&user.env.path("image.tar"), KEEP)?;
+    match (probe::compare(&theirs, &ours), compare(&theirs, &ours, KNOWN)) {
+        (Err(probe), Err(tree)) => anyhow::bail!("{probe:#}\n{tree:#}"),
+        (probe, tree) => probe.and(tree)?,
+    }
+    host.check(user.env.cache())
+}
+
+/// Builds the same by diskimage-builder.
+fn diskimage_builder(user: &UserEnv, mirror: &str) -> Result<()> {
+    let tools = std::env::var("GOLDSMITH_DIB").context("GOLDSMITH_DIB")?;
+    let place = user.env.directory.path();
+    let temporary = user.env.path("tmp");
+    fs_err::create_dir(&temporary)?;
+    let namespace = Namespace::mounts()?;
+    let mut command = Command::new("disk-image-create");
+    command
+        .current_dir(place)
+        .env("HOME", place)
+        .env(
+            "PATH",
+            format!("{tools}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        )
+        .env("TMPDIR", &temporary)
+        .env("ELEMENTS_PATH", user.env.path("elements"))
+        .env("DIB_RELEASE", "bookworm")
+        .env("DIB_DISTRIBUTION_MIRROR", mirror)
+        .args(LINE);
+    let ran = namespace.run_as("root", &command);
+    drop(namespace);
+    free_loops(&temporary)?;
+    let ran = ran?;
+    ensure!(ran.status == 0, "{ran:#?}");
+    Ok(())
+}
+
+/// Detaches loop devices on files of a directory: mounts went with the namespace, these do not.
+fn free_loops(below: &Path) -> Result<()> {
+    let list = Command::new("losetup").args(["-nO", "NAME,BACK-FILE"]).output()?;
+    for line in String::from_utf8(list.stdout)?.lines() {
+        let (device, file) = line.split_once(' ').unwrap_or_default();
+        if file.trim().starts_with(&*below.to_string_lossy()) {
+            Command::new("losetup").args(["-d", device]).status()?;
+        }
+    }
+    Ok(())
+}
