@@ -205,3 +205,27 @@ fn packages_and_the_personality() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn an_image_of_the_cache_is_run_by_its_name() -> Result<()> {
+    let env = small_os()?;
+    env.element("mine/install.d/10-x", "#!/bin/sh\necho golden > /made\n")?;
+    ok(&env.run(&["build", "-n", "-t", "tar", "-o", "by-name", "small", "mine"])?)?;
+    let ran = env.run(&["run", "--image", "by-name", "--", "cat", "/made"])?;
+    ensure!(ran.status == 0 && ran.stdout == "golden\n", "{ran:#?}");
+    let listed = env.run(&["store", "ls", "--json"])?;
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout)?;
+    let names: Vec<_> =
+        listed["images"].as_array().context("images")?.iter().map(|i| &i["name"]).collect();
+    ensure!(names.contains(&&"by-name".into()), "{names:?}");
+    let base = names.iter().find_map(|name| name.as_str().filter(|n| n.starts_with("debian:")));
+    let base = base.context("no base is named")?;
+    let ran = env.run(&["run", "--image", base, "--", "ls", "/made"])?;
+    ensure!(ran.status != 0, "the base has what a hook made: {ran:#?}");
+    let ran = env.run(&["run", "--image", "by-nome", "--", "true"])?;
+    ensure!(ran.status == 2 && ran.stderr.contains("by-name"), "{ran:#?}");
+    ok(&env.run(&["store", "rm", "by-name"])?)?;
+    let ran = env.run(&["run", "--image", "by-name", "--", "true"])?;
+    ensure!(ran.status == 2, "{ran:#?}");
+    Ok(())
+}

@@ -18,7 +18,9 @@ fn with_os() -> Result<TestEnv> {
 #[test]
 fn every_verb_has_help() -> Result<()> {
     let env = with_os()?;
-    for verb in ["", "build", "plan", "run", "boot", "doctor", "store", "store ls", "store gc"] {
+    for verb in
+        ["", "build", "plan", "run", "boot", "doctor", "store", "store ls", "store rm", "store gc"]
+    {
         let mut words: Vec<_> = verb.split_whitespace().collect();
         words.push("--help");
         let ran = env.run(&words)?;

@@ -34,6 +34,14 @@ pub struct BasePlan {
     releases: Vec<Release>,
 }
 
+impl BasePlan {
+    /// The name that `run --image` knows it by, for instance `debian:bookworm/amd64`.
+    pub fn reference(&self) -> String {
+        let suite = self.spec.suites.first().map_or("", |suite| suite.name.as_str());
+        format!("debian:{suite}/{}", self.spec.arch)
+    }
+}
+
 /// Changes whenever other packages are chosen, or the same are laid down differently.
 const UNPACKER: &str = "3";
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use goldsmith_images::store::StoreError;
 use goldsmith_runtime::{
     ExitStatus, MountPlan, MountSource, Network, OutputSink, Privilege, RootPlan, SandboxPlan,
     Stream,
@@ -18,8 +19,9 @@ pub struct RunArgs {
     /// Run in this directory; what is written to it is thrown away
     #[arg(long, value_name = "DIR", conflicts_with_all = ["image", "failed"])]
     rootfs: Option<PathBuf>,
-    /// Run in this snapshot of the cache and all below it (see `store ls`)
-    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "failed")]
+    /// Run in an image of the cache: the name of an output (`server`), of a base
+    /// (`debian:bookworm/amd64`), or a snapshot and all below it (see `store ls`)
+    #[arg(long, value_name = "REF", conflicts_with = "failed")]
     image: Option<String>,
     /// Run in the image as the last failed hook left it
     #[arg(long)]
@@ -62,7 +64,7 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
                 .map_err(|e| Failure::wrap(Kind::Usage, "--rootfs", &e))?,
         ]
     } else if let Some(image) = &args.image {
-        session.store.stack(image).map_err(|error| crate::phase::session::store_failure(&error))?
+        session.store.image(image).map_err(|error| no_image(&error))?
     } else if args.failed {
         crate::phase::failed::directories(&session)?
     } else {
@@ -119,6 +121,25 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
         ExitStatus::TimedOut => 124,
         ExitStatus::Interrupted => Kind::Interrupted.exit_status(),
     })
+}
+
+/// A name that is not there, with those that are near.
+pub(super) fn no_image(error: &StoreError) -> Failure {
+    match error {
+        StoreError::NoImage { near, .. } => {
+            let failure = Failure::new(Kind::Usage, error.to_string());
+            let failure = match near.as_slice() {
+                [] => failure,
+                near => failure.hint(format!("there is {}", near.join(", "))),
+            };
+            failure.hint("`goldsmith store ls` lists images and snapshots")
+        }
+        StoreError::ManyImages { .. } => {
+            Failure::new(Kind::Usage, error.to_string()).hint("write more of the name")
+        }
+        StoreError::Name { .. } => Failure::new(Kind::Usage, error.to_string()),
+        other => crate::phase::session::store_failure(other),
+    }
 }
 
 /// Passes lines on to the caller's own streams, made harmless when they are terminals.

@@ -49,7 +49,11 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<outputs::Fi
     let chain = Chain::new(session, request, &prepared)?;
     let tools = chain.bootstrap.make(&chain.tools)?;
     let base = match &chain.base {
-        Some(base) => chain.bootstrap.make(base)?,
+        Some(base) => {
+            let done = chain.bootstrap.make(base)?;
+            refer(session, &base.reference(), &done);
+            done
+        }
         None => Done::default(),
     };
     let host = host_directories(session, request, &prepared, &chain.environment)?;
@@ -70,6 +74,14 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<outputs::Fi
     Ok(finished)
 }
 
+/// Names the image's trees for `run --image`. A name is a convenience: a build that cannot
+/// give one has not failed.
+fn refer(session: &Session, name: &str, done: &Done) {
+    if let Err(error) = session.store.put_ref(name, &done.state.mnt) {
+        session.reporter.warn(format!("`run --image` will not know {name}: {error}"));
+    }
+}
+
 impl Build<'_> {
     fn run(&mut self, steps: &[Step], base: Done) -> Result<Vec<outputs::Finished>> {
         let mut done = base;
@@ -80,6 +92,8 @@ impl Build<'_> {
                 Work::Layout => done = self.settle(recipe, &done)?,
                 Work::Output { rules, on_disk } => {
                     finished = self.finish(recipe, rules, on_disk.as_deref(), &done)?;
+                    let name = self.request.output.file_name().unwrap_or_default();
+                    refer(self.session, &name.to_string_lossy(), &done);
                 }
             }
         }

@@ -40,7 +40,7 @@ impl Store {
             .collect())
     }
 
-    /// Forgets step records older than `age` and lists what nothing needs any more: the
+    /// Forgets step records older than `age` and lists what neither they nor references need: the
     /// caller removes it by a namespace job.
     ///
     /// # Errors
@@ -59,6 +59,9 @@ impl Store {
             } else {
                 needed.extend(record.snapshots);
             }
+        }
+        for reference in self.refs()? {
+            needed.extend(reference.snapshots);
         }
         // Listed while nobody else is in: sweeping may let builds in again, and a snapshot that
         // one of them has just made has no record yet.

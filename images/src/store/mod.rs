@@ -5,6 +5,7 @@
 //!   blobs/sha256/HEX    content by digest
 //!   snapshots/ID/       fs/ (a layer, owned by the image's ids), meta.json
 //!   steps/KEY.json      what a step's result is
+//!   refs/NAME.json      names that people give to stacks of snapshots
 //!   downloads/          files fetched and verified
 //!   elements/           shipped elements, unpacked by digest
 //!   tmp/NAME/           work in progress, a lock held by whoever makes it
@@ -19,6 +20,7 @@
 
 mod collect;
 mod pending;
+mod refs;
 mod snapshot;
 mod steps;
 
@@ -28,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 pub use collect::Usage;
 pub use pending::Pending;
+pub use refs::Reference;
 pub use snapshot::{SnapshotId, SnapshotMeta};
 
 /// Why the store cannot serve.
@@ -43,8 +46,24 @@ pub enum StoreError {
         /// The name asked for.
         id: SnapshotId,
     },
+    /// Neither a reference nor a snapshot has that name.
+    #[error("no image {wanted:?} in the store")]
+    NoImage {
+        /// The name asked for.
+        wanted: String,
+        /// Names that it may be a slip for.
+        near: Vec<String>,
+    },
+    /// Several snapshots' names begin so.
+    #[error("{wanted:?} is the beginning of several names: {}", matching.join(", "))]
+    ManyImages {
+        /// The name asked for.
+        wanted: String,
+        /// The names.
+        matching: Vec<String>,
+    },
     /// A name that could leave its directory.
-    #[error("{name:?} is no name for a step record")]
+    #[error("{name:?} is no name for a record of the store")]
     Name {
         /// The name.
         name: String,
@@ -93,9 +112,17 @@ impl Store {
             return Err(StoreError::Foreign { path: root.to_path_buf(), owner });
         }
         fs_err::set_permissions(root, PermissionsExt::from_mode(0o700))?;
-        for directory in
-            ["blobs/sha256", "snapshots", "steps", "downloads", "elements", "tmp", "run", "empty"]
-        {
+        for directory in [
+            "blobs/sha256",
+            "snapshots",
+            "steps",
+            "refs",
+            "downloads",
+            "elements",
+            "tmp",
+            "run",
+            "empty",
+        ] {
             fs_err::create_dir_all(root.join(directory))?;
         }
         for directory in ["snapshots", "tmp", "run", "empty"] {
