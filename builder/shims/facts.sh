@@ -1,7 +1,7 @@
 # Read by the shims beside it: answers from /goldsmith/boot/facts, which goldsmith wrote.
 # shellcheck shell=bash
 
-boot_dir=/goldsmith/boot
+boot_dir=${GOLDSMITH_BOOT:-/goldsmith/boot}
 
 fact() {
     sed -n "s|^$1=||p" "$boot_dir/facts" | head -n 1
@@ -43,14 +43,14 @@ fs_fact() {
 
 # With the loop backend the devices are real: the program of the image itself is asked.
 real() {
-    local directory
+    local directory name=${GOLDSMITH_SHIM:-${0##*/}}
     [ "$(fact backend)" = loop ] || return 0
     for directory in /usr/sbin /usr/bin /sbin /bin; do
-        if [ -x "$directory/${0##*/}" ]; then
-            exec "$directory/${0##*/}" "$@"
+        if [ -x "$directory/$name" ]; then
+            exec "$directory/$name" "$@"
         fi
     done
-    echo "${0##*/}: not installed in the image" >&2
+    echo "$name: not installed in the image" >&2
     exit 127
 }
 

@@ -64,6 +64,11 @@ fn pkg_map() -> Result<()> {
 }
 
 #[test]
+fn boot_shims() -> Result<()> {
+    script("boot_shims.sh")
+}
+
+#[test]
 fn shims() -> Result<()> {
     script("shims.sh")
 }
