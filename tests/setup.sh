@@ -46,3 +46,12 @@ need_diskimage_builder() {
     [ ! -e "$1/bin/disk-image-create" ] || return 0
     python3 -m venv "$1" && "$1/bin/pip" install --quiet "diskimage-builder==$version"
 }
+
+# Has cargo make static programs from here on: what the tests run is then what the Containerfile
+# ships. It is the C library of the host that is linked in; rustup's musl target cannot be had
+# everywhere. Cargo keeps them below target/TRIPLE.
+static_programs() {
+    CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
+    export CARGO_BUILD_TARGET
+    export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
+}

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 pub struct HostInvariant {
     mounts: String,
     loops: BTreeSet<String>,
-    temporary: usize,
+    temporary: BTreeSet<String>,
     user: u32,
 }
 
@@ -36,11 +36,16 @@ impl HostInvariant {
                 loops.insert(entry.file_name().to_string_lossy().into_owned());
             }
         }
-        let count = |name: &str| fs_err::read_dir(cache.join(name)).map_or(0, Iterator::count);
+        let mut temporary = BTreeSet::new();
+        for name in ["tmp", "run"] {
+            for entry in fs_err::read_dir(cache.join(name)).into_iter().flatten().flatten() {
+                temporary.insert(format!("{name}/{}", entry.file_name().to_string_lossy()));
+            }
+        }
         Ok(Self {
             mounts: fs_err::read_to_string("/proc/self/mountinfo")?,
             loops,
-            temporary: count("tmp") + count("run"),
+            temporary,
             user,
         })
     }
@@ -69,12 +74,8 @@ impl HostInvariant {
             now.loops,
             self.loops
         );
-        ensure!(
-            now.temporary <= self.temporary,
-            "{} unfinished trees, before {}",
-            now.temporary,
-            self.temporary
-        );
+        let left: Vec<_> = now.temporary.difference(&self.temporary).collect();
+        ensure!(left.is_empty(), "unfinished trees are left: {left:?}");
         Ok(())
     }
 }

@@ -8,12 +8,12 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{TestEnv, Vm};
 
-/// Builds the server image of the README with further options of `build`.
+/// Builds the server image of the README from a release of Debian, with further options of `build`.
 ///
 /// # Errors
 ///
 /// When the build fails.
-pub fn image(env: &TestEnv, options: &[&str]) -> Result<PathBuf> {
+pub fn image(env: &TestEnv, release: &str, options: &[&str]) -> Result<PathBuf> {
     let mut line = vec![
         "build",
         "-o",
@@ -30,8 +30,8 @@ pub fn image(env: &TestEnv, options: &[&str]) -> Result<PathBuf> {
         "enable-serial-console",
     ];
     line.extend(options);
-    let ran = env.run(&line)?;
-    ensure!(ran.status == 0, "{ran:#?}");
+    let output = env.command("goldsmith")?.env("DIB_RELEASE", release).args(&line).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(env.path("server.qcow2"))
 }
 

@@ -96,8 +96,10 @@ pub(super) fn loop_devices() -> Check {
     let root = rustix::process::geteuid().is_root();
     let (detail, fix) = match (control, root) {
         (true, true) => ("/dev/loop-control is there", ""),
-        (true, false) => ("needs root; nothing needs them yet", "run the last step as root"),
-        (false, _) => ("no /dev/loop-control; nothing needs them yet", "as root: modprobe loop"),
+        (true, false) => ("need root; only --backend loop needs them", "run that build as root"),
+        (false, _) => {
+            ("no /dev/loop-control; only --backend loop needs them", "as root: modprobe loop")
+        }
     };
     check("loop devices", control && root, detail, fix).optional()
 }
