@@ -1,6 +1,7 @@
 //! The command line without a sandbox: usage, plans, errors and their statuses; and the
 //! shell that ships, tested by scripts.
 
+mod elements;
 mod shell;
 
 use anyhow::{Result, ensure};
@@ -18,9 +19,24 @@ fn with_os() -> Result<TestEnv> {
 #[test]
 fn every_verb_has_help() -> Result<()> {
     let env = with_os()?;
-    for verb in
-        ["", "build", "plan", "run", "boot", "doctor", "store", "store ls", "store rm", "store gc"]
-    {
+    let verbs = [
+        "",
+        "build",
+        "plan",
+        "run",
+        "boot",
+        "doctor",
+        "store",
+        "store ls",
+        "store rm",
+        "store gc",
+        "elements",
+        "elements list",
+        "elements show",
+        "elements graph",
+        "install-links",
+    ];
+    for verb in verbs {
         let mut words: Vec<_> = verb.split_whitespace().collect();
         words.push("--help");
         let ran = env.run(&words)?;

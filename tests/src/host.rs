@@ -42,12 +42,7 @@ impl HostInvariant {
                 temporary.insert(format!("{name}/{}", entry.file_name().to_string_lossy()));
             }
         }
-        Ok(Self {
-            mounts: fs_err::read_to_string("/proc/self/mountinfo")?,
-            loops,
-            temporary,
-            user,
-        })
+        Ok(Self { mounts: fs_err::read_to_string("/proc/self/mountinfo")?, loops, temporary, user })
     }
 
     /// Fails when anything is left behind. Processes get a moment to die.

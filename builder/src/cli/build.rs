@@ -71,6 +71,9 @@ pub struct BuildArgs {
     /// Directories of elements, before those of ELEMENTS_PATH
     #[arg(short = 'E', long, value_name = "DIR")]
     elements_path: Vec<PathBuf>,
+    /// Leave the shipped elements out
+    #[arg(long)]
+    no_builtin_elements: bool,
     /// How progress is shown
     #[arg(long, value_enum, default_value = "auto")]
     progress: ProgressArg,
@@ -144,6 +147,7 @@ impl BuildArgs {
         let mut path: Vec<_> = self.elements_path.iter().map(|dir| request.cwd.join(dir)).collect();
         path.append(&mut request.elements_path);
         request.elements_path = path;
+        request.no_builtin_elements |= self.no_builtin_elements;
         for variable in &self.env {
             match variable.split_once('=') {
                 Some((name, value)) => {

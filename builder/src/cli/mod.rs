@@ -3,6 +3,8 @@
 pub mod boot;
 pub mod build;
 pub mod doctor;
+pub mod elements;
+pub mod links;
 pub mod plan;
 pub mod run;
 pub mod store;
@@ -40,9 +42,14 @@ enum Verb {
     Boot(boot::BootArgs),
     /// Say what this host allows and how to mend what it lacks
     Doctor(doctor::DoctorArgs),
+    /// Look at elements
+    #[command(subcommand)]
+    Elements(elements::ElementsVerb),
     /// Look after the cache
     #[command(subcommand)]
     Store(store::StoreVerb),
+    /// Link the names of diskimage-builder's programs to this one
+    InstallLinks(links::LinksArgs),
 }
 
 /// Runs the program that `argv[0]` names and returns its exit status.
@@ -52,10 +59,9 @@ pub fn main(argv: Vec<std::ffi::OsString>) -> u8 {
         .map(std::path::PathBuf::from)
         .and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()))
         .unwrap_or_default();
-    match program.as_str() {
-        "disk-image-create" => personality(&program, &argv[1..], crate::compat::disk_image_create),
-        "element-info" => personality(&program, &argv[1..], crate::compat::element_info),
-        _ => native(argv),
+    match crate::compat::NAMES.iter().find(|(name, _)| *name == program) {
+        Some((name, body)) => personality(name, &argv[1..], *body),
+        None => native(argv),
     }
 }
 
@@ -63,7 +69,7 @@ pub fn main(argv: Vec<std::ffi::OsString>) -> u8 {
 fn personality(
     name: &str,
     arguments: &[std::ffi::OsString],
-    body: fn(&[std::ffi::OsString]) -> Result<u8>,
+    body: crate::compat::Personality,
 ) -> u8 {
     match body(arguments) {
         Ok(status) => status,
@@ -106,7 +112,9 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Verb::Run(args) => run::run(args, &cache()?),
         Verb::Boot(args) => boot::run(args),
         Verb::Doctor(args) => doctor::run(args),
+        Verb::Elements(verb) => elements::run(verb, &cache()?),
         Verb::Store(verb) => store::run(verb, &cache()?),
+        Verb::InstallLinks(args) => links::run(args),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Elements: search path, dependencies, virtual names.
 
 pub mod base_yaml;
+mod graph;
 mod resolve;
 mod search;
 pub mod shipped;
 
 use std::path::PathBuf;
 
+pub use graph::{dot, svg};
 pub use resolve::resolve;
 pub use search::{Catalogue, scan};
 

@@ -24,10 +24,8 @@ pub fn resolve(catalogue: &Catalogue, wanted: &[String]) -> Result<ElementGraph>
         if provided.contains_key(&name) || found.iter().any(|element| element.name == name) {
             continue;
         }
-        let element = catalogue
-            .elements
-            .get(&name)
-            .ok_or_else(|| unknown(catalogue, &name, by.as_deref()))?;
+        let element =
+            catalogue.elements.get(&name).ok_or_else(|| catalogue.unknown(&name, by.as_deref()))?;
         for virtual_name in &element.provides {
             if let Some(other) = provided.insert(virtual_name.clone(), name.clone()) {
                 let message = format!("elements {other} and {name} both provide {virtual_name}");
@@ -56,26 +54,37 @@ pub fn resolve(catalogue: &Catalogue, wanted: &[String]) -> Result<ElementGraph>
     Ok(ElementGraph { elements: found, search_path: catalogue.search_path.clone() })
 }
 
-fn unknown(catalogue: &Catalogue, name: &str, by: Option<&str>) -> Failure {
-    let message = match by {
-        Some(by) => format!("element {name}, which {by} depends on, is not found"),
-        None => format!("element {name} is not found"),
-    };
-    let path: Vec<_> =
-        catalogue.search_path.iter().map(|entry| entry.display().to_string()).collect();
-    let failure = Failure::new(Kind::Configuration, message)
-        .hint(format!("elements are looked for in {}", path.join(", ")));
-    let near: Vec<_> = catalogue
-        .elements
-        .keys()
-        .filter(|known| known.contains(name) || name.contains(known.as_str()))
-        .take(5)
-        .cloned()
-        .collect();
-    if near.is_empty() {
-        failure
-    } else {
-        failure.hint(format!("did you mean {}?", near.join(", ")))
+impl Catalogue {
+    /// The element of that name.
+    ///
+    /// # Errors
+    ///
+    /// When there is none; the failure names the search path and names that are near.
+    pub fn get(&self, name: &str) -> Result<&Element> {
+        self.elements.get(name).ok_or_else(|| self.unknown(name, None))
+    }
+
+    fn unknown(&self, name: &str, by: Option<&str>) -> Failure {
+        let message = match by {
+            Some(by) => format!("element {name}, which {by} depends on, is not found"),
+            None => format!("element {name} is not found"),
+        };
+        let path: Vec<_> =
+            self.search_path.iter().map(|entry| entry.display().to_string()).collect();
+        let failure = Failure::new(Kind::Configuration, message)
+            .hint(format!("elements are looked for in {}", path.join(", ")));
+        let near: Vec<_> = self
+            .elements
+            .keys()
+            .filter(|known| known.contains(name) || name.contains(known.as_str()))
+            .take(5)
+            .cloned()
+            .collect();
+        if near.is_empty() {
+            failure
+        } else {
+            failure.hint(format!("did you mean {}?", near.join(", ")))
+        }
     }
 }
 
