@@ -1,4 +1,4 @@
-# Read by tests/run and tests/example: what they need of the machine.
+# Read by tests/run, tests/example and tests/benches/main_job: what they need of the machine.
 # shellcheck shell=bash
 
 # Prints what is missing of the commands and files named as COMMAND:PACKAGE.
@@ -54,4 +54,18 @@ static_programs() {
     CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
     export CARGO_BUILD_TARGET
     export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
+}
+
+# Names the ordinary user of the tests; as root makes it, with subordinate ids.
+need_test_user() {
+    export GOLDSMITH_TEST_USER=${GOLDSMITH_TEST_USER:-goldsmith-test}
+    [ "$(id -u)" = 0 ] || return 0
+    id "$GOLDSMITH_TEST_USER" > /dev/null 2>&1 || useradd --create-home "$GOLDSMITH_TEST_USER"
+    local file next
+    for file in /etc/subuid /etc/subgid; do
+        if ! grep -q "^$GOLDSMITH_TEST_USER:" "$file" 2> /dev/null; then
+            next=$(awk -F: 'BEGIN { n = 100000 } $2 + $3 > n { n = $2 + $3 } END { print n }' "$file" 2> /dev/null || echo 100000)
+            echo "$GOLDSMITH_TEST_USER:$next:65536" >> "$file"
+        fi
+    done
 }
