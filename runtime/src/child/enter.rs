@@ -43,11 +43,16 @@ pub(super) fn namespaces(socket: &UnixStream) -> Result<(), String> {
 
 /// Takes the ids of the namespace's root; supplementary groups are dropped.
 pub(super) fn become_root() -> Result<(), String> {
+    let parent = nix::unistd::getppid();
     let root = Gid::from_raw(0);
     setgroups(&[]).map_err(|error| format!("setgroups: {error}"))?;
     setresgid(root, root, root).map_err(|error| format!("setresgid(0): {error}"))?;
     let root = Uid::from_raw(0);
     setresuid(root, root, root).map_err(|error| format!("setresuid(0): {error}"))?;
-    // A change of ids clears the death signal (prctl(2)).
-    die_with_parent()
+    // A change of ids clears the death signal (prctl(2)); a parent that died just then sent none.
+    die_with_parent()?;
+    if nix::unistd::getppid() == parent {
+        return Ok(());
+    }
+    Err("the builder is gone".to_owned())
 }
