@@ -47,15 +47,10 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<outputs::Fi
     super::failed::forget(session)?;
     session.sweep()?;
     let chain = Chain::new(session, request, &prepared)?;
-    let tools = chain.bootstrap.make(&chain.tools)?;
-    let base = match &chain.base {
-        Some(base) => {
-            let done = chain.bootstrap.make(base)?;
-            refer(session, &base.reference(), &done);
-            done
-        }
-        None => Done::default(),
-    };
+    let (tools, base) = bases(&chain)?;
+    if let Some(plan) = &chain.base {
+        refer(session, &plan.reference(), &base);
+    }
     let host = host_directories(session, request, &prepared, &chain.environment)?;
     let ground = Ground {
         session,
@@ -72,6 +67,22 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<outputs::Fi
         session.reporter.warn(format!("the cache could not be forced to disk: {error}"));
     }
     Ok(finished)
+}
+
+/// Makes the tools container and the image's base, side by side: neither needs the other, and
+/// much of a bootstrap has one process at work.
+fn bases(chain: &Chain<'_>) -> Result<(Done, Done)> {
+    std::thread::scope(|scope| {
+        let tools = scope.spawn(|| chain.bootstrap.make(&chain.tools));
+        let base = match &chain.base {
+            Some(base) => chain.bootstrap.make(base),
+            None => Ok(Done::default()),
+        };
+        let tools = tools.join().unwrap_or_else(|_panic| {
+            Err(Failure::new(Kind::Internal, "the thread of the tools container panicked"))
+        });
+        Ok((tools?, base?))
+    })
 }
 
 /// Names the image's trees for `run --image`. A name is a convenience: a build that cannot

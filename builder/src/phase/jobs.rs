@@ -63,14 +63,23 @@ struct Remove {
 
 /// Removes trees that other ids own.
 ///
+/// What the caller owns wholly, as an ordinary user does the trees of commands that wrote as
+/// root, is removed at once, without a namespace.
+///
 /// # Errors
 ///
 /// When one of them cannot be removed.
 pub fn remove(identity: &Identity, paths: &[PathBuf]) -> Result<()> {
-    if paths.is_empty() {
+    let own = identity.outside_root().0 == rustix::process::geteuid().as_raw();
+    let others: Vec<_> = paths
+        .iter()
+        .filter(|path| !own || goldsmith_images::layer::remove_tree(path).is_err())
+        .cloned()
+        .collect();
+    if others.is_empty() {
         return Ok(());
     }
-    call(identity, "remove", &Remove { paths: paths.to_vec() }, &[])
+    call(identity, "remove", &Remove { paths: others }, &[])
 }
 
 fn remove_job(input: JobInput) -> std::result::Result<serde_json::Value, String> {

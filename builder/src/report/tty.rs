@@ -1,4 +1,4 @@
-//! A live display: one line for the running step, one bar for transfers.
+//! A live display: one line for each running step, one bar for transfers.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use super::{Event, Sink};
 /// Draws on standard error with indicatif.
 pub(super) struct Tty {
     multi: MultiProgress,
-    step: Option<ProgressBar>,
+    /// Running steps by name; two bases are made at once.
+    steps: Vec<(String, ProgressBar)>,
     transfer: Option<ProgressBar>,
     quiet: bool,
     color: bool,
@@ -17,7 +18,13 @@ pub(super) struct Tty {
 
 impl Tty {
     pub(super) fn new(quiet: bool, no_color: bool) -> Self {
-        Self { multi: MultiProgress::new(), step: None, transfer: None, quiet, color: !no_color }
+        Self {
+            multi: MultiProgress::new(),
+            steps: Vec::new(),
+            transfer: None,
+            quiet,
+            color: !no_color,
+        }
     }
 
     fn print(&self, mark: &str, code: u8, text: &str) {
@@ -32,7 +39,6 @@ impl Tty {
     }
 
     fn start(&mut self, step: &str) {
-        self.clear();
         let template = if self.color {
             "{spinner:.cyan} {prefix:.bold} {elapsed} {wide_msg:.dim}"
         } else {
@@ -44,7 +50,7 @@ impl Tty {
         }
         bar.set_prefix(step.to_owned());
         bar.enable_steady_tick(Duration::from_millis(120));
-        self.step = Some(bar);
+        self.steps.push((step.to_owned(), bar));
     }
 
     fn transfer(&mut self, what: &str, done: u64, total: u64) {
@@ -65,8 +71,16 @@ impl Tty {
         }
     }
 
-    fn clear(&mut self) {
-        for bar in [self.step.take(), self.transfer.take()].into_iter().flatten() {
+    fn clear(&mut self, ended: impl Fn(&str) -> bool) {
+        self.steps.retain(|(step, bar)| {
+            if ended(step) {
+                bar.finish_and_clear();
+            }
+            !ended(step)
+        });
+        if self.steps.is_empty()
+            && let Some(bar) = self.transfer.take()
+        {
             bar.finish_and_clear();
         }
     }
@@ -80,11 +94,11 @@ impl Sink for Tty {
             Event::StepStarted { step } => self.start(step),
             Event::StepCached { step } => self.print("=", 36, &format!("{step} (cached)")),
             Event::StepFinished { step, seconds } => {
-                self.clear();
+                self.clear(|running| running == step);
                 self.print("+", 32, &format!("{step} {seconds:.1} s"));
             }
-            Event::Line { text, .. } => {
-                if let Some(bar) = &self.step {
+            Event::Line { step, text, .. } => {
+                if let Some((_, bar)) = self.steps.iter().find(|(running, _)| running == step) {
                     bar.set_message(text.clone());
                 }
             }
@@ -95,6 +109,6 @@ impl Sink for Tty {
     }
 
     fn finish(&mut self) {
-        self.clear();
+        self.clear(|_| true);
     }
 }
