@@ -6,6 +6,7 @@ mod container;
 mod full_disk;
 mod lacks;
 mod loop_backend;
+mod moved_range;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         (full_disk::CASES, None),
         (lacks::CASES, None),
         (loop_backend::CASES, loops),
+        (moved_range::CASES, None),
     ];
     let mut trials = Vec::new();
     for (cases, lacks) in groups {

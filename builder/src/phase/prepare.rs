@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use goldsmith_images::store::SnapshotId;
+use goldsmith_runtime::IdentityMode;
 
 use super::cache::{Done, Recipe};
 use super::key::KeyBuilder;
@@ -103,6 +104,8 @@ pub(super) fn host_directories(
         if !directory.exists() {
             fs_err::create_dir_all(directory).map_err(io)?;
             give(session, directory)?;
+        } else if directory.starts_with(session.store.root()) {
+            adopt(session, directory)?;
         }
     }
     let output = request.cwd.join(&request.output);
@@ -130,6 +133,27 @@ pub(super) fn host_directories(
         files: environment.files.clone(),
         resolv_conf,
     })
+}
+
+/// Hands a directory of the cache over whose owners are those of an earlier id map: root's
+/// range moves when somebody else is given the one that it had.
+fn adopt(session: &Session, directory: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    let failed = |error: std::io::Error| Failure::wrap(Kind::Host, "the caches of hooks", &error);
+    let top = fs_err::symlink_metadata(directory).map_err(failed)?;
+    let (uid, gid) = session.identity.outside_root();
+    if session.identity.mode != IdentityMode::Root || top.uid() == uid {
+        return Ok(());
+    }
+    let moved = |id: u32, old: u32, new: u32| id.checked_sub(old).map_or(id, |inside| new + inside);
+    for entry in walkdir::WalkDir::new(directory).contents_first(true) {
+        let entry = entry.map_err(|error| failed(error.into()))?;
+        let data = entry.metadata().map_err(|error| failed(error.into()))?;
+        let owner = moved(data.uid(), top.uid(), uid);
+        let group = moved(data.gid(), top.gid(), gid);
+        std::os::unix::fs::lchown(entry.path(), Some(owner), Some(group)).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// The first mount point strictly below a directory. In a user namespace such mounts are
