@@ -6,11 +6,9 @@ use std::net::TcpListener;
 use anyhow::{Result, ensure};
 use goldsmith_tests::{HostInvariant, TestEnv};
 
-use crate::small_os;
-
 #[test]
 fn a_failing_hook_is_named_with_its_status() -> Result<()> {
-    let env = small_os()?;
+    let env = TestEnv::with_small_os()?;
     let host = HostInvariant::take(env.cache())?;
     env.element(
         "mine/install.d/20-bad",
@@ -34,7 +32,7 @@ fn a_failing_hook_is_named_with_its_status() -> Result<()> {
 
 #[test]
 fn outputs_that_cannot_be_written_are_told_first() -> Result<()> {
-    let env = small_os()?;
+    let env = TestEnv::with_small_os()?;
     fs_err::write(env.path("victim"), "precious")?;
     std::os::unix::fs::symlink(env.path("victim"), env.path("link.tar"))?;
     let ran = env.run(&["build", "-n", "-t", "tar", "-o", "link", "small"])?;

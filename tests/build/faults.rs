@@ -4,9 +4,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use goldsmith_tests::HostInvariant;
+use goldsmith_tests::{HostInvariant, TestEnv};
 
-use crate::{ok, small_os};
+use crate::ok;
 
 /// Moments of the kill: spread over a build without chance, so that a failure repeats.
 fn moments() -> Vec<Duration> {
@@ -16,7 +16,7 @@ fn moments() -> Vec<Duration> {
 
 #[test]
 fn sigkill_at_any_moment_leaves_nothing_that_the_next_start_does_not_sweep() -> Result<()> {
-    let env = small_os()?;
+    let env = TestEnv::with_small_os()?;
     env.element(
         "mine/install.d/10-slow",
         "#!/bin/bash\nfor n in 1 2 3; do (setsid sleep 7 &); sleep 0.2; done\n",
@@ -40,7 +40,7 @@ fn sigkill_at_any_moment_leaves_nothing_that_the_next_start_does_not_sweep() -> 
 
 #[test]
 fn ctrl_c_ends_the_build_cleanly() -> Result<()> {
-    let env = small_os()?;
+    let env = TestEnv::with_small_os()?;
     env.element(
         "mine/install.d/10-slow",
         "#!/bin/bash\ntrap '' INT TERM\nsleep 600 &\nsleep 600\n",

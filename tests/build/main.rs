@@ -12,18 +12,6 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use goldsmith_tests::{HostInvariant, Ran, TestEnv};
 
-/// An operating system with nothing but what is essential.
-pub(crate) fn small_os() -> Result<TestEnv> {
-    let env = TestEnv::new()?;
-    env.element("small/element-provides", "operating-system\n")?;
-    env.element("small/environment.d/10-small.bash", "export DISTRO_NAME=debian\n")?;
-    env.element(
-        "small/base.yaml",
-        "debian:\n  suite: bookworm\n  variant: apt\n  include: [python3-minimal]\n",
-    )?;
-    Ok(env)
-}
-
 pub(crate) fn ok(ran: &Ran) -> Result<()> {
     ensure!(ran.status == 0, "{ran:#?}");
     Ok(())
@@ -37,7 +25,7 @@ pub(crate) fn member(tar: &std::path::Path, name: &str) -> Result<String> {
 
 #[test]
 fn hooks_run_where_and_how_the_contract_says() -> Result<()> {
-    let env = small_os()?;
+    let env = TestEnv::with_small_os()?;
     let host = HostInvariant::take(env.cache())?;
     let note = |place: &str| {
         format!(
@@ -100,7 +88,7 @@ fn hooks_run_where_and_how_the_contract_says() -> Result<()> {
 
 #[test]
 fn a_second_build_does_nothing_and_a_changed_hook_only_what_follows() -> Result<()> {
-    let env = small_os()?;
+    let env = TestEnv::with_small_os()?;
     env.element("mine/install.d/10-a", "#!/bin/sh\ndate +%N > /when\n")?;
     env.element("mine/post-install.d/10-b", "#!/bin/sh\necho one > /which\n")?;
     let line = ["build", "-n", "-t", "tar", "-o", "y", "--progress", "plain", "small", "mine"];
@@ -123,7 +111,7 @@ fn a_second_build_does_nothing_and_a_changed_hook_only_what_follows() -> Result<
 
 #[test]
 fn the_same_input_gives_the_same_bytes() -> Result<()> {
-    let env = small_os()?;
+    let env = TestEnv::with_small_os()?;
     env.element("mine/install.d/10-a", "#!/bin/sh\necho fixed > /file\n")?;
     for name in ["one", "two"] {
         let size = ["--image-size", "1"];
@@ -159,7 +147,7 @@ fn the_same_input_gives_the_same_bytes() -> Result<()> {
 
 #[test]
 fn a_program_that_renames_a_lower_directory_works() -> Result<()> {
-    let env = small_os()?;
+    let env = TestEnv::with_small_os()?;
     env.element(
         "mine/install.d/10-rename",
         &format!(
@@ -208,7 +196,7 @@ fn packages_and_the_personality() -> Result<()> {
 
 #[test]
 fn an_image_of_the_cache_is_run_by_its_name() -> Result<()> {
-    let env = small_os()?;
+    let env = TestEnv::with_small_os()?;
     env.element("mine/install.d/10-x", "#!/bin/sh\necho golden > /made\n")?;
     ok(&env.run(&["build", "-n", "-t", "tar", "-o", "by-name", "small", "mine"])?)?;
     let ran = env.run(&["run", "--image", "by-name", "--", "cat", "/made"])?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use goldsmith_tests::{Ran, TestEnv};
 
-use crate::{member, ok, small_os};
+use crate::{member, ok};
 
 const ELEMENTS: [&str; 2] = ["small", "mine"];
 
@@ -12,7 +12,7 @@ type Steps = Vec<(String, String, String)>;
 
 /// An image of this test's own: no other test, and no run before, has made its steps.
 fn unique_os() -> Result<TestEnv> {
-    let env = small_os()?;
+    let env = TestEnv::with_small_os()?;
     // Data of elements is part of every phase's key.
     env.element("mine/unique", &format!("{:?}\n", std::time::SystemTime::now()))?;
     env.element("mine/install.d/10-a", "#!/bin/sh\ndate +%s.%N > /when\n")?;

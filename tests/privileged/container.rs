@@ -9,8 +9,6 @@ use goldsmith_tests::{HostInvariant, TestEnv};
 pub(crate) const CASES: &[crate::Case] =
     &[("container::an_image_is_built_inside_a_container_of_our_own", inside)];
 
-const BASE: &str = "debian:\n  suite: bookworm\n  variant: apt\n  include: [python3-minimal]\n";
-
 /// buildah with everything it keeps below the test's directory.
 fn buildah(env: &TestEnv, arguments: &[&str]) -> Result<String> {
     let output = Command::new("buildah")
@@ -29,9 +27,6 @@ fn buildah(env: &TestEnv, arguments: &[&str]) -> Result<String> {
 }
 
 fn elements(env: &TestEnv) -> Result<()> {
-    env.element("small/element-provides", "operating-system\n")?;
-    env.element("small/environment.d/10-small.bash", "export DISTRO_NAME=debian\n")?;
-    env.element("small/base.yaml", BASE)?;
     env.element(
         "small/post-install.d/10-sources",
         "#!/bin/sh\nset -eu\necho \"deb $DIB_DISTRIBUTION_MIRROR bookworm main\" > /etc/apt/sources.list\n",
@@ -56,7 +51,7 @@ impl Drop for Containers<'_> {
 }
 
 fn inside() -> Result<()> {
-    let env = TestEnv::new()?;
+    let env = TestEnv::with_small_os()?;
     elements(&env)?;
     let host = HostInvariant::take(env.cache())?;
     let ran =

@@ -60,13 +60,7 @@ chown nobody: /owned
 "#;
 
 fn environment(layout: &str) -> Result<TestEnv> {
-    let env = TestEnv::new()?;
-    env.element("small/element-provides", "operating-system\n")?;
-    env.element("small/environment.d/10-small.bash", "export DISTRO_NAME=debian\n")?;
-    env.element(
-        "small/base.yaml",
-        "debian:\n  suite: bookworm\n  variant: apt\n  include: [python3-minimal]\n",
-    )?;
+    let env = TestEnv::with_small_os()?;
     env.element("mine/finalise.d/10-look", FINALISE)?;
     env.element("mine/cleanup.d/10-late", "#!/bin/bash\nset -eu\ntest -f $TARGET_ROOT/boot/efi/EFI/x/file\nsudo touch $TARGET_ROOT/late\n")?;
     fs_err::write(env.path("layout.yaml"), layout)?;

@@ -9,13 +9,7 @@ pub(crate) const CASES: &[crate::Case] =
     &[("moved_range::hooks_write_to_their_cache_all_the_same", adopted)];
 
 fn adopted() -> Result<()> {
-    let env = TestEnv::new()?;
-    env.element("small/element-provides", "operating-system\n")?;
-    env.element("small/environment.d/10-small.bash", "export DISTRO_NAME=debian\n")?;
-    env.element(
-        "small/base.yaml",
-        "debian:\n  suite: bookworm\n  variant: apt\n  include: [python3-minimal]\n",
-    )?;
+    let env = TestEnv::with_small_os()?;
     let line = ["build", "-n", "-t", "tar", "-o", "x", "--progress", "plain", "small", "mine"];
     for turn in ["first", "second"] {
         let hook = format!(

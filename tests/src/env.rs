@@ -42,6 +42,22 @@ impl TestEnv {
         Self::with_cache(place.join(format!("cache-{user}")))
     }
 
+    /// The same, with the element `small`: an operating system of nothing but what is essential.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be made.
+    pub fn with_small_os() -> Result<Self> {
+        let env = Self::new()?;
+        env.element("small/element-provides", "operating-system\n")?;
+        env.element("small/environment.d/10-small.bash", "export DISTRO_NAME=debian\n")?;
+        env.element(
+            "small/base.yaml",
+            "debian:\n  suite: bookworm\n  variant: apt\n  include: [python3-minimal]\n",
+        )?;
+        Ok(env)
+    }
+
     /// A fresh directory with a cache of its own.
     ///
     /// # Errors

@@ -199,13 +199,7 @@ pub fn tidy(input: JobInput) -> std::result::Result<serde_json::Value, String> {
         match what {
             Affected::Dropped => writer.clear(&entry.path),
             Affected::Emptied => {
-                let attributes = Attributes {
-                    mode: entry.mode,
-                    uid: entry.uid,
-                    gid: entry.gid,
-                    mtime: (entry.mtime, entry.mtime_nsec),
-                    xattrs: entry.xattrs.clone(),
-                };
+                let attributes = Attributes::of(entry);
                 writer.file(&entry.path, &attributes, &mut std::io::empty())
             }
         }

@@ -26,6 +26,19 @@ pub struct Attributes {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+impl Attributes {
+    /// Those of an entry of a tree.
+    pub fn of(entry: &crate::tree::Entry) -> Self {
+        Self {
+            mode: entry.mode,
+            uid: entry.uid,
+            gid: entry.gid,
+            mtime: (entry.mtime, entry.mtime_nsec),
+            xattrs: entry.xattrs.clone(),
+        }
+    }
+}
+
 /// Bytes as a name.
 pub(super) fn name(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)

@@ -50,13 +50,7 @@ pub fn flatten(lowers: &[PathBuf], destination: &Path) -> Result<(), FlattenErro
 }
 
 fn copy(tree: &Tree, entry: &Entry, writer: &mut RootWriter) -> Result<(), FlattenError> {
-    let attributes = Attributes {
-        mode: entry.mode,
-        uid: entry.uid,
-        gid: entry.gid,
-        mtime: (entry.mtime, entry.mtime_nsec),
-        xattrs: entry.xattrs.clone(),
-    };
+    let attributes = Attributes::of(entry);
     let path = &entry.path;
     match &entry.kind {
         Kind::Dir => writer.directory(path, &attributes)?,
