@@ -11,9 +11,11 @@ pub(crate) const CASES: &[crate::Case] =
 fn adopted() -> Result<()> {
     let env = TestEnv::with_small_os()?;
     let line = ["build", "-n", "-t", "tar", "-o", "x", "--progress", "plain", "small", "mine"];
-    for turn in ["first", "second"] {
+    for turn in [1, 2] {
+        // A text of its own for each run of the test: a cached step would not write it.
+        let turn = format!("{turn} of {}", std::process::id());
         let hook = format!(
-            "#!/bin/bash\nset -eu\nmkdir -p $DIB_IMAGE_CACHE/mine\necho {turn} > $DIB_IMAGE_CACHE/mine/turn\n"
+            "#!/bin/bash\nset -eu\nmkdir -p $DIB_IMAGE_CACHE/mine\necho '{turn}' > $DIB_IMAGE_CACHE/mine/turn\n"
         );
         env.element("mine/extra-data.d/10-cache", &hook)?;
         let ran = env.run(&line)?;
