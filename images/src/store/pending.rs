@@ -59,13 +59,16 @@ impl Store {
     ///
     /// When the directory cannot be read.
     pub fn sweep(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let mut dead = Vec::new();
+        let (mut dead, mut others) = (Vec::new(), self.entries("run", |_| true)?);
         for entry in fs_err::read_dir(self.root.join("tmp"))? {
             let path = entry?.path();
             let lock = match fs_err::File::open(path.join("lock")) {
                 Ok(lock) => lock.into_parts().0,
-                // Just made, its lock still to come: leave it unless it is old.
-                Err(_) if is_young(&path) => continue,
+                // Just made, its lock still to come; or half removed when somebody was killed.
+                Err(_) if is_young(&path) => {
+                    others.push(path);
+                    continue;
+                }
                 Err(_) => {
                     dead.push(path);
                     continue;
@@ -75,7 +78,6 @@ impl Store {
                 dead.push(path);
             }
         }
-        let mut others = self.entries("run", |_| true)?;
         for directory in ["downloads", "elements", "steps"] {
             others.extend(self.entries(directory, |name| name.starts_with(ASIDE))?);
         }

@@ -111,7 +111,8 @@ fn a_builder_killed_while_it_works_leaves_what_is_swept_i30() {
     store.put_step("aaaaaaaa", &json!({"created": steps::now(), "snapshots": [whole]})).unwrap();
     let meta = serde_json::to_string(&store.meta(&whole).unwrap()).unwrap();
 
-    // Before the lock, which a living process makes at once: a minute's grace.
+    // Before the lock, which a living process makes at once, or after it, when a tree is being
+    // removed: a minute's grace while others are at work.
     fs_err::create_dir(root.join("tmp/p-young")).unwrap();
     fs_err::create_dir(root.join("tmp/p-old")).unwrap();
     age(&root.join("tmp/p-old"));
@@ -144,6 +145,7 @@ fn a_builder_killed_while_it_works_leaves_what_is_swept_i30() {
     let other = Store::open(&root).unwrap();
     assert_eq!(store.sweep().unwrap().len(), 5);
     drop(other);
+    dead.push(root.join("tmp/p-young"));
     let mut found = store.sweep().unwrap();
     found.sort();
     dead.sort();
