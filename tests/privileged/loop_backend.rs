@@ -62,7 +62,7 @@ chown nobody: /owned
 fn environment(layout: &str) -> Result<TestEnv> {
     let env = TestEnv::with_small_os()?;
     env.element("mine/finalise.d/10-look", FINALISE)?;
-    env.element("mine/cleanup.d/10-late", "#!/bin/bash\nset -eu\ntest -f $TARGET_ROOT/boot/efi/EFI/x/file\nsudo touch $TARGET_ROOT/late\n")?;
+    env.element("mine/cleanup.d/10-late", "#!/bin/bash\nset -eu\ntest -f $TARGET_ROOT/boot/efi/EFI/x/file\nsudo touch $TARGET_ROOT/late\necho made > made-by-cleanup.txt\n")?;
     fs_err::write(env.path("layout.yaml"), layout)?;
     Ok(env)
 }
@@ -127,6 +127,9 @@ fn list(root: &Path) -> Result<BTreeMap<String, String>> {
 fn compare(env: &TestEnv) -> Result<()> {
     let host = HostInvariant::take(env.cache())?;
     ok(&mut build(env, "loop", &["--backend", "loop"])?)?;
+    let made = env.path("made-by-cleanup.txt");
+    ensure!(fs_err::read_to_string(&made)? == "made\n", "what a hook made beside the output");
+    fs_err::remove_file(&made)?;
     ok(&mut build(env, "image", &[])?)?;
     host.check(env.cache())?;
     let (by_loop, by_us) = (listing(env, "loop")?, listing(env, "image")?);
@@ -208,7 +211,8 @@ fn killed() -> Result<()> {
     }
     ok(&mut build(&env, "after", &["--backend", "loop"])?)?;
     ensure!(
-        names(&env)? == ["after.raw", "elements", "first.raw", "layout.yaml"],
+        names(&env)?
+            == ["after.raw", "elements", "first.raw", "layout.yaml", "made-by-cleanup.txt"],
         "{:?}",
         names(&env)?
     );

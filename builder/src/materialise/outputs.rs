@@ -147,8 +147,6 @@ fn write_all(
         let file = Aside::new(&to).map_err(io)?;
         aside.push((kind, to, file));
     }
-    let owner =
-        if goldsmith_runtime::IdentityMode::Root == session.identity.mode { 65536 } else { 0 };
     let message = Write {
         layers: content.layers,
         rules: content.rules,
@@ -157,11 +155,37 @@ fn write_all(
         outputs: aside.iter().map(|(kind, ..)| Output::new(*kind, request.codec)).collect(),
         extra: content.extra,
         extra_to: Some(directory.to_path_buf()),
-        extra_owner: owner,
+        extra_owner: owner(session),
     };
     let files: Vec<_> = aside.iter().map(|(_, _, file)| file.file().as_fd()).collect();
     run_write(&session.identity, &message, &files)?;
     name_all(session, request, aside)
+}
+
+/// Moves new files of the output directory out of their layers, where no archive or disk of
+/// ours is written.
+///
+/// # Errors
+///
+/// When the directory cannot be written.
+pub fn export(session: &Session, request: &Request, extra: Vec<PathBuf>) -> Result<()> {
+    let output = request.cwd.join(&request.output);
+    let message = Write {
+        layers: extra.clone(),
+        rules: Normalise { epoch: 0, drop: Vec::new(), empty: Vec::new(), devices: false },
+        layout: None,
+        bios: None,
+        outputs: Vec::new(),
+        extra,
+        extra_to: output.parent().map(Path::to_path_buf),
+        extra_owner: owner(session),
+    };
+    if message.extra.is_empty() { Ok(()) } else { run_write(&session.identity, &message, &[]) }
+}
+
+/// The caller, as namespace jobs number users.
+fn owner(session: &Session) -> u32 {
+    if goldsmith_runtime::IdentityMode::Root == session.identity.mode { 65536 } else { 0 }
 }
 
 /// Makes qcow2 outputs from the finished raw disk `file`, which lies aside, and names all.

@@ -41,6 +41,8 @@ impl Build<'_> {
             image.fill(self.session.directories(&before.state.mnt)?, rules)?;
             let state = self.last_phases_on(&mut image, phases, &before.state)?;
             image.finish(rules)?;
+            let extra = self.session.directories(&state.output)?;
+            outputs::export(self.session, self.request, extra)?;
             finished = outputs::convert(self.session, self.request, raw)?;
             let data = serde_json::to_value(&finished)
                 .map_err(|error| Failure::wrap(Kind::Internal, "outputs", &error))?;
