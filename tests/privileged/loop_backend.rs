@@ -62,7 +62,7 @@ chown nobody: /owned
 fn environment(layout: &str) -> Result<TestEnv> {
     let env = TestEnv::with_small_os()?;
     env.element("mine/finalise.d/10-look", FINALISE)?;
-    env.element("mine/cleanup.d/10-late", "#!/bin/bash\nset -eu\ntest -f $TARGET_ROOT/boot/efi/EFI/x/file\nsudo touch $TARGET_ROOT/late\necho made > made-by-cleanup.txt\n")?;
+    env.element("mine/cleanup.d/10-late", "#!/bin/bash\nset -eu\ntest -f $TARGET_ROOT/boot/efi/EFI/x/file\nsudo touch $TARGET_ROOT/late\n[ -e made-by-cleanup.txt ] || echo made > made-by-cleanup.txt\n")?;
     fs_err::write(env.path("layout.yaml"), layout)?;
     Ok(env)
 }
