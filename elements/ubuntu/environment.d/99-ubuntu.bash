@@ -1,0 +1,3 @@
+# shellcheck shell=bash
+export DIB_CLOUD_INIT_DATASOURCES=${DIB_CLOUD_INIT_DATASOURCES:-Ec2}
+export DIB_LOCAL_IMAGE=${DIB_LOCAL_IMAGE:-}
