@@ -38,13 +38,23 @@ need_rust() {
     fi
 }
 
+DIB_VERSION=3.43.0
+
+# Unpacks diskimage-builder into the directory $1, for its elements.
+need_upstream_elements() {
+    [ ! -e "$1/diskimage_builder/elements" ] || return 0
+    need_packages python3:python3 pip3:python3-pip
+    rm -rf "$1" "$1.new"
+    pip3 install --quiet --no-deps --no-compile --root-user-action=ignore --target "$1.new" "diskimage-builder==$DIB_VERSION" &&
+        chmod -R a+rX "$1.new" && mv "$1.new" "$1"
+}
+
 # Installs the diskimage-builder that goldsmith is compared with into the directory $1.
 need_diskimage_builder() {
-    local version=3.43.0
     need_packages mmdebstrap:mmdebstrap sudo:sudo kpartx:kpartx losetup:mount mkfs.ext4:e2fsprogs \
         python3:python3 /usr/share/doc/python3-venv:python3-venv qemu-img:qemu-utils
     [ ! -e "$1/bin/disk-image-create" ] || return 0
-    python3 -m venv "$1" && "$1/bin/pip" install --quiet "diskimage-builder==$version"
+    python3 -m venv "$1" && "$1/bin/pip" install --quiet "diskimage-builder==$DIB_VERSION"
 }
 
 # Has cargo make static programs from here on: what the tests run is then what the Containerfile

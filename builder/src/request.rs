@@ -88,6 +88,8 @@ pub struct Request {
     pub types: Vec<ImageType>,
     /// Packages to install beside those of elements (`-p`).
     pub packages: Vec<String>,
+    /// A ramdisk instead of a disk: the element that makes it, which is added in front.
+    pub ramdisk: Option<String>,
     /// Do not add the element `base`.
     pub skip_base: bool,
     /// Hooks are told to do without the network (`DIB_OFFLINE`).
@@ -106,6 +108,8 @@ pub struct Request {
     pub image_extra_mib: Option<u64>,
     /// The journal of the root file system, in MiB.
     pub journal_mib: u32,
+    /// Options of mkfs for the root file system.
+    pub mkfs_options: String,
     /// Label of the root file system, unless the layout names one.
     pub root_label: Option<String>,
     /// Type of the root file system, unless the layout names one.
@@ -116,6 +120,8 @@ pub struct Request {
     pub trace: u32,
     /// The Debian mirror that the user names.
     pub mirror: Option<String>,
+    /// Packages of the tools container beside those that hooks seem to need.
+    pub tools_packages: Vec<String>,
     /// Ignore cached steps.
     pub refresh: bool,
     /// The user's element directories, before the shipped ones.
@@ -152,6 +158,7 @@ impl Request {
             output: PathBuf::from(get("IMAGE_NAME").unwrap_or_else(|| "image".to_owned())),
             types: vec![ImageType::Qcow2],
             packages: Vec::new(),
+            ramdisk: None,
             skip_base: false,
             offline: get("DIB_OFFLINE").is_some(),
             isolated: false,
@@ -161,11 +168,18 @@ impl Request {
             image_size_kib: get("DIB_IMAGE_SIZE").as_deref().and_then(gib),
             image_extra_mib: number("DIB_IMAGE_EXTRA_SIZE"),
             journal_mib: get("DIB_JOURNAL_SIZE").and_then(|v| v.parse().ok()).unwrap_or(64),
+            mkfs_options: String::new(),
             root_label: get("ROOT_LABEL"),
             fs_type: get("FS_TYPE").unwrap_or_else(|| "ext4".to_owned()),
             install_type: get("DIB_DEFAULT_INSTALLTYPE").unwrap_or_else(|| "source".to_owned()),
             trace: get("DIB_DEBUG_TRACE").and_then(|v| v.parse().ok()).unwrap_or(0),
             mirror: None,
+            tools_packages: get("GOLDSMITH_TOOLS_PACKAGES")
+                .unwrap_or_default()
+                .split([',', ' '])
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
             refresh: false,
             elements_path: elements_path
                 .split(':')
@@ -181,6 +195,16 @@ impl Request {
             env,
             cwd,
         }
+    }
+
+    /// Turns the request into one for a ramdisk, made by the element `by`, else the one that
+    /// `RAMDISK_ELEMENT` names. Archives of the tree may still be asked for, disks are not.
+    pub fn set_ramdisk(&mut self, by: Option<String>) {
+        let named = self.env.get("RAMDISK_ELEMENT").filter(|name| !name.is_empty()).cloned();
+        let by = by.or(named).unwrap_or_else(|| crate::compat::RAMDISK_ELEMENT.to_owned());
+        self.env.insert("RAMDISK_ELEMENT".to_owned(), by.clone());
+        self.ramdisk = Some(by);
+        self.types.retain(|kind| !kind.is_disk());
     }
 
     /// Takes `-o` and `-t` in: with one type, its ending is no part of the name.

@@ -7,5 +7,6 @@ pub mod disk;
 pub mod fetch;
 pub mod import;
 pub mod layer;
+pub mod read;
 pub mod store;
 pub mod tree;

@@ -2,6 +2,9 @@
 //!
 //! What begins with `full_` runs with `tests/run --full` only: CI boots few guests.
 
+mod deploy;
+mod ramdisk;
+
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -13,6 +16,7 @@ fn boots(release: &str, uefi: bool) -> Result<()> {
     server::boots(&env, &image, uefi)
 }
 
+// contract 9.18: the boot loader of finalise.d, by both firmwares.
 #[test]
 fn a_server_boots_by_bios() -> Result<()> {
     boots("bookworm", false)

@@ -16,9 +16,12 @@ fn a_failing_hook_is_named_with_its_status() -> Result<()> {
     )?;
     let ran = env.run(&["build", "-n", "-t", "tar", "-o", "f", "small", "mine"])?;
     ensure!(ran.status == 1, "{ran:?}");
-    for text in
-        ["hook install.d/20-bad exited with status 37", "telltale", "goldsmith run --failed"]
-    {
+    for text in [
+        "hook install.d/20-bad of element mine exited with status 37",
+        "elements/mine/install.d/20-bad",
+        "telltale",
+        "goldsmith run --failed",
+    ] {
         ensure!(ran.stderr.contains(text), "{text:?} in {ran:?}");
     }
     ensure!(!env.path("f.tar").exists(), "something was written");

@@ -3,9 +3,13 @@
 //! The tests share one cache of downloads and steps; each names what it adds by an element
 //! of its own. The archive is the one that this machine is set up for.
 
+mod contract;
 mod failures;
 mod faults;
+mod hooks;
 mod plans;
+mod ramdisks;
+mod selftest;
 
 use std::process::Command;
 
@@ -23,6 +27,7 @@ pub(crate) fn member(tar: &std::path::Path, name: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+// contract 9.8: bind mounts last until the tree is sealed, and nothing of them is in the image.
 #[test]
 fn hooks_run_where_and_how_the_contract_says() -> Result<()> {
     let env = TestEnv::with_small_os()?;

@@ -43,7 +43,7 @@ fn elements_are_listed_shown_and_drawn() -> Result<()> {
 fn links_are_made_once_and_nothing_is_replaced() -> Result<()> {
     let env = with_os()?;
     let made = ok(&env, &["install-links", "bin"])?;
-    ensure!(made.lines().count() == 3, "{made}");
+    ensure!(made.lines().count() == 4, "{made}");
     ensure!(ok(&env, &["install-links", "bin"])?.is_empty());
     let output = std::process::Command::new(env.path("bin/element-info"))
         .args(["fake-os"])
@@ -58,6 +58,7 @@ fn links_are_made_once_and_nothing_is_replaced() -> Result<()> {
     Ok(())
 }
 
+// contract 9.23
 #[test]
 fn images_in_yaml_become_command_lines() -> Result<()> {
     let env = with_os()?;
@@ -65,6 +66,9 @@ fn images_in_yaml_become_command_lines() -> Result<()> {
         env.path("a.yaml"),
         "- imagename: one\n  types: [tar]\n  elements: [fake-os]\n- imagename: two\n  skip-base: true\n  elements: [nowhere]\n",
     )?;
+    fs_err::write(env.path("r.yaml"), "- ramdisk: true\n  elements: [fake-os]\n")?;
+    let ran = env.run_as("diskimage-builder", &["--dry-run", "r.yaml"])?;
+    ensure!(ran.stderr.contains("ramdisk-image-create -o image fake-os\n"), "{ran:?}");
     fs_err::write(env.path("b.yaml"), "- imagename: one\n  environment: {X: 'a b'}\n")?;
     let ran = env.run_as("diskimage-builder", &["--dry-run", "a.yaml", "b.yaml"])?;
     ensure!(ran.status == 0, "{ran:?}");

@@ -1,7 +1,11 @@
 //! The command line without a sandbox: usage, plans, errors and their statuses; and the
 //! shell that ships, tested by scripts.
 
+mod audit;
 mod elements;
+mod lint;
+mod ramdisk;
+mod selftest;
 mod shell;
 
 use anyhow::{Result, ensure};
@@ -22,6 +26,7 @@ fn every_verb_has_help() -> Result<()> {
     let verbs = [
         "",
         "build",
+        "ramdisk",
         "plan",
         "run",
         "boot",
@@ -34,6 +39,9 @@ fn every_verb_has_help() -> Result<()> {
         "elements list",
         "elements show",
         "elements graph",
+        "elements lint",
+        "elements audit",
+        "elements test",
         "install-links",
     ];
     for verb in verbs {
@@ -48,9 +56,13 @@ fn every_verb_has_help() -> Result<()> {
 #[test]
 fn wrong_usage_is_status_2() -> Result<()> {
     let env = with_os()?;
-    for words in
-        [&["nope"][..], &["build"], &["build", "-t", "vhdx", "fake-os"], &["run", "--", "true"]]
-    {
+    for words in [
+        &["nope"][..],
+        &["build"],
+        &["ramdisk"],
+        &["build", "-t", "vhdx", "fake-os"],
+        &["run", "--", "true"],
+    ] {
         let ran = env.run(words)?;
         ensure!(ran.status == 2 && !ran.stderr.is_empty(), "{words:?}: {ran:?}");
     }
@@ -121,6 +133,13 @@ fn the_personality_takes_diskimage_builders_options() -> Result<()> {
     ensure!(help.status == 0 && help.stdout.contains("--mkfs-journal-size"), "{help:?}");
     let version = env.run_as("disk-image-create", &["--version"])?;
     ensure!(version.stdout.trim() == env!("CARGO_PKG_VERSION"), "{version:?}");
+    for (words, named) in [
+        (["--mkfs-options", "-O ^64bit"], "-O ^64bit cannot be written"),
+        (["--qemu-img-options", "compat=0.10"], "compat=0.10 cannot be written"),
+    ] {
+        let ran = env.run_as("disk-image-create", &[&words[..], &["-n", "fake-os"]].concat())?;
+        ensure!(ran.status == 1 && ran.stderr.contains(named), "{words:?}: {ran:?}");
+    }
     for words in [&[][..], &["--nope", "x"], &["-t", "floppy", "fake-os"], &["-n", "nowhere"]] {
         let ran = env.run_as("disk-image-create", words)?;
         ensure!(ran.status == 1 && !ran.stderr.is_empty(), "{words:?}: {ran:?}");

@@ -28,6 +28,7 @@ fn every_script_is_run() -> Result<()> {
     Ok(())
 }
 
+// contract 9.22
 #[test]
 fn cache_url() -> Result<()> {
     script("cache_url.sh")
@@ -43,6 +44,7 @@ fn elements_keep_the_house_rules() -> Result<()> {
     script("elements.sh")
 }
 
+// contract 9.21
 #[test]
 fn lib_functions() -> Result<()> {
     script("lib_functions.sh")
@@ -53,11 +55,13 @@ fn manifests() -> Result<()> {
     script("manifests.sh")
 }
 
+// contract 9.10
 #[test]
 fn package_installs() -> Result<()> {
     script("package_installs.sh")
 }
 
+// contract 9.11
 #[test]
 fn pkg_map() -> Result<()> {
     script("pkg_map.sh")
@@ -69,8 +73,19 @@ fn boot_shims() -> Result<()> {
 }
 
 #[test]
+fn ramdisk() -> Result<()> {
+    script("ramdisk.sh")
+}
+
+#[test]
 fn shims() -> Result<()> {
     script("shims.sh")
+}
+
+// contract 9.14
+#[test]
+fn source_repositories() -> Result<()> {
+    script("source_repositories.sh")
 }
 
 #[test]

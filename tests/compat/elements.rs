@@ -19,7 +19,7 @@ pub(crate) const PHASES: [&str; 10] = [
 const BOOTSTRAP: &str = r#"#!/bin/bash
 set -eu
 set -o pipefail
-sudo mmdebstrap --quiet --variant=apt bookworm "$TARGET_ROOT" "$DIB_DISTRIBUTION_MIRROR"
+sudo mmdebstrap --quiet --variant=apt bookworm "$TARGET_ROOT" "$DIB_DEBIAN_DISTRIBUTION_MIRROR"
 "#;
 
 /// One line a fact. Variables are printed one by one, for exported functions have newlines.

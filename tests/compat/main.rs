@@ -4,14 +4,17 @@
 //! diskimage-builder runs as root, in a mount namespace of its own; `GOLDSMITH_DIB` is the
 //! virtual environment that it is installed in.
 
+mod debian_minimal;
+mod dib;
 mod elements;
+mod lint;
 mod probe;
+mod upstream;
 
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use goldsmith_tests::{Known, Namespace, Side, Tree, UserEnv, compare};
+use goldsmith_tests::{Known, Side, Tree, UserEnv, compare};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const LINE: [&str; 8] = ["-n", "--no-tmpfs", "-t", "tar", "-o", "image", "compat-os", "probe"];
@@ -52,11 +55,20 @@ fn main() -> ExitCode {
         (false, _) => "compat: ignored, diskimage-builder needs root",
         (true, false) => "compat: ignored, GOLDSMITH_DIB names no diskimage-builder",
     };
-    let trial = Trial::test("the_same_elements_give_the_same_image", || {
-        same_image().map_err(|error| Failed::from(format!("{error:#}")))
-    });
-    let trial = trial.with_kind(kind).with_ignored_flag(!(root && there));
-    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+    let trial = |name: &str, body: fn() -> Result<()>| {
+        Trial::test(name, move || body().map_err(|error| Failed::from(format!("{error:#}"))))
+            .with_kind(kind)
+            .with_ignored_flag(!(root && there))
+    };
+    let trials = vec![
+        trial("the_same_elements_give_the_same_image", same_image),
+        trial("lint_finds_what_dib_lint_finds", lint::same_verdicts),
+        trial("what_is_listed_of_upstream_is_built", upstream::listed),
+        trial("the_table_of_upstreams_elements_is_true", upstream::table),
+        trial("its_own_debian_minimal_as_an_archive", debian_minimal::archive),
+        trial("its_own_debian_minimal_as_a_disk_with_mbr", debian_minimal::disk),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn same_image() -> Result<()> {
@@ -67,53 +79,13 @@ fn same_image() -> Result<()> {
     ensure!(ran.status == 0, "{ran:#?}");
     let ours = Tree::read(&user.env.path("image.tar"), KEEP)?;
     fs_err::remove_file(user.env.path("image.tar"))?;
-    let mirror = probe::variable(ours.text("/probe/root.d")?, "DIB_DISTRIBUTION_MIRROR")
+    let mirror = probe::variable(ours.text("/probe/root.d")?, "DIB_DEBIAN_DISTRIBUTION_MIRROR")
         .context("hooks know no mirror")?;
-    diskimage_builder(&user, &mirror)?;
+    dib::build(&user, &user.env.path("elements"), &mirror, &LINE)?;
     let theirs = Tree::read(&user.env.path("image.tar"), KEEP)?;
     match (probe::compare(&theirs, &ours), compare(&theirs, &ours, KNOWN)) {
         (Err(probe), Err(tree)) => anyhow::bail!("{probe:#}\n{tree:#}"),
         (probe, tree) => probe.and(tree)?,
     }
     host.check(user.env.cache())
-}
-
-/// Builds the same by diskimage-builder.
-fn diskimage_builder(user: &UserEnv, mirror: &str) -> Result<()> {
-    let tools = std::env::var("GOLDSMITH_DIB").context("GOLDSMITH_DIB")?;
-    let place = user.env.directory.path();
-    let temporary = user.env.path("tmp");
-    fs_err::create_dir(&temporary)?;
-    let namespace = Namespace::mounts()?;
-    let mut command = Command::new("disk-image-create");
-    command
-        .current_dir(place)
-        .env("HOME", place)
-        .env(
-            "PATH",
-            format!("{tools}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-        )
-        .env("TMPDIR", &temporary)
-        .env("ELEMENTS_PATH", user.env.path("elements"))
-        .env("DIB_RELEASE", "bookworm")
-        .env("DIB_DISTRIBUTION_MIRROR", mirror)
-        .args(LINE);
-    let ran = namespace.run_as("root", &command);
-    drop(namespace);
-    free_loops(&temporary)?;
-    let ran = ran?;
-    ensure!(ran.status == 0, "{ran:#?}");
-    Ok(())
-}
-
-/// Detaches loop devices on files of a directory: mounts went with the namespace, these do not.
-fn free_loops(below: &Path) -> Result<()> {
-    let list = Command::new("losetup").args(["-nO", "NAME,BACK-FILE"]).output()?;
-    for line in String::from_utf8(list.stdout)?.lines() {
-        let (device, file) = line.split_once(' ').unwrap_or_default();
-        if file.trim().starts_with(&*below.to_string_lossy()) {
-            Command::new("losetup").args(["-d", device]).status()?;
-        }
-    }
-    Ok(())
 }

@@ -29,7 +29,7 @@ fn buildah(env: &TestEnv, arguments: &[&str]) -> Result<String> {
 fn elements(env: &TestEnv) -> Result<()> {
     env.element(
         "small/post-install.d/10-sources",
-        "#!/bin/sh\nset -eu\necho \"deb $DIB_DISTRIBUTION_MIRROR bookworm main\" > /etc/apt/sources.list\n",
+        "#!/bin/sh\nset -eu\necho \"deb $DIB_DEBIAN_DISTRIBUTION_MIRROR bookworm main\" > /etc/apt/sources.list\n",
     )?;
     env.element("mine/post-install.d/10-x", "#!/bin/sh\necho inside > /made\n")
 }

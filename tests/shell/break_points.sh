@@ -24,6 +24,7 @@ expect 'after' 0 $'hooks \nshell' phase x,after-root,y root.d
 expect 'both' 0 $'command\nhooks \nshell' phase before-root,after-root root.d
 expect 'another phase' 0 'hooks ' phase before-roots,root,after-install root.d
 expect 'no error, no stop' 0 'hooks ' phase after-error block-device.d
+expect 'outside of a sandbox nothing is mounted' 1 '' phase '' post-root.d
 export HOOKS=37
 expect 'after an error' 37 $'hooks \ncommand' phase after-error block-device.d
 expect 'a host phase that fails' 37 'hooks ' phase after-error,after-root root.d

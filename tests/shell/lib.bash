@@ -6,7 +6,7 @@ set -o pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
-trap 'rm -rf "$work"; exit $(( failures > 0 ))' EXIT
+trap 'rm -rf --one-file-system "$work"; exit $(( failures > 0 ))' EXIT
 failures=0
 
 # Says that the test $1 got $3 where $2 was expected.

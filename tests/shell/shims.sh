@@ -53,12 +53,30 @@ same 'still two' 2 "$(recorded | wc -l)"
 : > "$work/calls"
 expect 'proc falls back' 0 '' "$mount" -t proc none "$work/src"
 same 'proc by rbind' "--rbind /proc $work/src" "$(sed -n 2p "$work/calls")"
+expect 'umount of such a proc' 0 '' "$umount" "$work/src"
+same 'with all below' "--recursive -- $work/src" "$(tail -n 1 "$work/calls")"
 expect 'umount' 0 '' "$umount" "$work/dst"
 expect 'umount forgets' 0 "$work/src	$work/other	bind,ro" recorded
 expect 'not mounted' 0 '' "$umount" -f "$work/nothing-there"
 expect 'busy' 32 '' "$umount" "$work/busy"
 expect 'lazy, below' 0 '' "$umount" -l "$work"
 expect 'all forgotten' 0 '' recorded
+
+export GOLDSMITH_REAL_CHROOT=$work/real
+mkdir -p "$work/root/dev" "$work/bare"
+: > "$work/calls"
+expect 'chroot without /dev' 0 '' "$shims/chroot" --userspec 0:0 "$work/bare" ls -l
+expect 'chroot with devices' 0 '' "$shims/chroot" / ls
+same 'chroot as it is' "--userspec 0:0 $work/bare ls -l
+/ ls" "$(cat "$work/calls")"
+if unshare --user --map-root-user --mount true 2> /dev/null; then
+    script "$work/real" <<'STUB'
+#!/bin/bash
+[ -c "$1/dev/null" ]
+STUB
+    expect 'chroot is lent /dev' 0 '' unshare --user --map-root-user --mount "$shims/chroot" "$work/root" ls
+    same 'and gives it back' '' "$(ls "$work/root/dev")"
+fi
 
 export GOLDSMITH_REAL_MKNOD=/bin/false
 mknod=$shims/mknod

@@ -3,6 +3,7 @@
 
 mod env;
 mod host;
+mod initramfs;
 mod namespace;
 pub mod server;
 mod tree;
@@ -11,7 +12,8 @@ mod vm;
 
 pub use env::{Ran, TestEnv, ran, require};
 pub use host::HostInvariant;
+pub use initramfs::Initramfs;
 pub use namespace::Namespace;
 pub use tree::{Known, Side, Tree, compare};
 pub use user::UserEnv;
-pub use vm::{Vm, free_port};
+pub use vm::{MAC, Vm, free_port};

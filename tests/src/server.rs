@@ -8,27 +8,26 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{TestEnv, Vm};
 
+/// The elements of the README's server image.
+pub const ELEMENTS: [&str; 8] = [
+    "debian",
+    "vm",
+    "block-device-efi",
+    "openssh-server",
+    "runtime-ssh-host-keys",
+    "cloud-init-nocloud",
+    "growroot",
+    "enable-serial-console",
+];
+
 /// Builds the server image of the README from a release of Debian, with further options of `build`.
 ///
 /// # Errors
 ///
 /// When the build fails.
 pub fn image(env: &TestEnv, release: &str, options: &[&str]) -> Result<PathBuf> {
-    let mut line = vec![
-        "build",
-        "-o",
-        "server",
-        "--progress",
-        "plain",
-        "debian",
-        "vm",
-        "block-device-efi",
-        "openssh-server",
-        "runtime-ssh-host-keys",
-        "cloud-init-nocloud",
-        "growroot",
-        "enable-serial-console",
-    ];
+    let mut line = vec!["build", "-o", "server", "--progress", "plain"];
+    line.extend(ELEMENTS);
     line.extend(options);
     let output = env.command("goldsmith")?.env("DIB_RELEASE", release).args(&line).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

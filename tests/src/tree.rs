@@ -1,4 +1,4 @@
-//! Trees in tar archives, compared: paths, kinds, modes, owners, content.
+//! Trees in tar archives, compared: paths, kinds, modes, owners, extended attributes, content.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -14,6 +14,8 @@ pub(crate) struct Node {
     kind: char,
     mode: u32,
     owner: (u64, u64),
+    /// Extended attributes, in bytes as they are.
+    attributes: BTreeMap<String, Vec<u8>>,
     /// Digest of a file's content, a link's target, a device's numbers.
     content: String,
 }
@@ -53,6 +55,7 @@ impl Tree {
             let mut entry = entry?;
             let name = absolute(&entry.path()?);
             let header = entry.header().clone();
+            let attributes = attributes(&mut entry)?;
             let link = entry.link_name()?.map(|link| link.to_string_lossy().into_owned());
             let kind = header.entry_type();
             if kind.is_hard_link() {
@@ -82,11 +85,16 @@ impl Tree {
                 }
             };
             let owner = (header.uid()?, header.gid()?);
-            nodes
-                .insert(name, Node { kind: letter, mode: header.mode()? & 0o7777, owner, content });
+            let mode = header.mode()? & 0o7777;
+            nodes.insert(name, Node { kind: letter, mode, owner, attributes, content });
         }
         ensure!(nodes.len() > 100, "the archive holds next to nothing");
         Ok(Self { nodes, texts })
+    }
+
+    /// Whether the path is there.
+    pub fn has(&self, path: &str) -> bool {
+        self.nodes.contains_key(path)
     }
 
     /// The text of a file that was to be kept.
@@ -102,6 +110,20 @@ impl Tree {
     pub fn texts(&self) -> &BTreeMap<String, String> {
         &self.texts
     }
+}
+
+/// What GNU tar and we ourselves keep in records of the extended header.
+fn attributes<R: std::io::Read>(
+    entry: &mut tar::Entry<'_, R>,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for record in entry.pax_extensions()?.into_iter().flatten() {
+        let record = record?;
+        if let Some(name) = record.key()?.strip_prefix("SCHILY.xattr.") {
+            found.insert(name.to_owned(), record.value_bytes().to_vec());
+        }
+    }
+    Ok(found)
 }
 
 /// Fails at every difference that is not known, and at every known one that is not there.

@@ -84,7 +84,16 @@ impl UserEnv {
     /// When it cannot be started.
     pub fn run_by(&self, name: &str, arguments: &[&str]) -> Result<Ran> {
         let mut command = self.env.command(name)?;
-        let words = as_user(&self.name, command.args(arguments));
+        self.run_command(command.args(arguments))
+    }
+
+    /// Runs a command with its environment and directory as the user.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn run_command(&self, command: &Command) -> Result<Ran> {
+        let words = as_user(&self.name, command);
         env::ran(Command::new(&words[0]).args(&words[1..]))
     }
 

@@ -27,6 +27,20 @@ pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// The address of every guest's network card.
+pub const MAC: &str = "52:54:00:12:34:56";
+
+/// A machine without a disk, its first serial line on standard output.
+fn machine(network: &str) -> Command {
+    let mut command = Command::new("qemu-system-x86_64");
+    command
+        .args(["-accel", "tcg", "-machine", "q35", "-m", "1024", "-nographic", "-nodefaults"])
+        .args(["-serial", "stdio", "-monitor", "none", "-netdev", network, "-device"])
+        .arg(format!("virtio-net-pci,netdev=n0,mac={MAC}"))
+        .args(["-device", "virtio-rng-pci"]);
+    command
+}
+
 impl Vm {
     /// Boots `image` without changing it; `seed` is attached as a second disk.
     ///
@@ -35,15 +49,11 @@ impl Vm {
     /// When QEMU or its firmware is missing.
     pub fn boot(image: &Path, format: &str, seed: Option<&Path>, uefi: bool) -> Result<Self> {
         let ssh_port = free_port()?;
-        let mut command = Command::new("qemu-system-x86_64");
+        let network = format!("user,id=n0,hostfwd=tcp:127.0.0.1:{ssh_port}-:22");
+        let mut command = machine(&network);
         command
-            .args(["-accel", "tcg", "-machine", "q35", "-m", "1024", "-nographic", "-nodefaults"])
-            .args(["-serial", "stdio", "-monitor", "none"])
             .arg("-drive")
-            .arg(format!("file={},format={format},if=virtio,snapshot=on", image.display()))
-            .arg("-netdev")
-            .arg(format!("user,id=n0,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"))
-            .args(["-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci"]);
+            .arg(format!("file={},format={format},if=virtio,snapshot=on", image.display()));
         if let Some(seed) = seed {
             let drive = format!("file={},format=raw,if=virtio,readonly=on", seed.display());
             command.arg("-drive").arg(drive);
@@ -59,6 +69,36 @@ impl Vm {
                 .arg(format!("if=pflash,unit=1,format=raw,file={}", copy.path().display()));
             variables = Some(copy);
         }
+        Self::start(command, ssh_port, variables)
+    }
+
+    /// Boots `NAME.kernel` with `NAME.initramfs` and these words on the kernel's command line;
+    /// a reboot ends the guest. `network` is what QEMU's user network is told beside; `disk` is a
+    /// raw one that the guest may write to.
+    ///
+    /// # Errors
+    ///
+    /// When QEMU is missing.
+    pub fn ramdisk(name: &Path, words: &str, network: &str, disk: Option<&Path>) -> Result<Self> {
+        let mut command = machine(&format!("user,id=n0{network}"));
+        command
+            .arg("-no-reboot")
+            .arg("-kernel")
+            .arg(name.with_extension("kernel"))
+            .arg("-initrd")
+            .arg(name.with_extension("initramfs"))
+            .args(["-append", &format!("console=ttyS0 {words}")]);
+        if let Some(disk) = disk {
+            command.arg("-drive").arg(format!("file={},format=raw,if=virtio", disk.display()));
+        }
+        Self::start(command, 0, None)
+    }
+
+    fn start(
+        mut command: Command,
+        ssh_port: u16,
+        variables: Option<tempfile::NamedTempFile>,
+    ) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -118,8 +118,14 @@ fn no_element_is_named_in_rust() {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     for (name, text) in tracked(".rs") {
-        // The implied elements of the compatible command line, and what plans say of EFI.
-        let exempt = ["builder/src/compat/", "tests/", "builder/src/phase/"];
+        // The implied elements of the compatible command line, what plans say of EFI, and data
+        // files that are called like the elements that read them.
+        let exempt = [
+            "builder/src/compat/",
+            "tests/",
+            "builder/src/phase/",
+            "builder/src/element/lint/data",
+        ];
         if exempt.iter().any(|prefix| name.starts_with(prefix)) || name.ends_with("tests.rs") {
             continue;
         }
@@ -159,6 +165,20 @@ fn no_host_of_this_machine_is_written_down() {
             }
         }
     }
+}
+
+/// The behaviours that matter most have numbers in diskimage-builder's contract, and each a
+/// test with a comment that names its number.
+#[test]
+fn every_row_of_the_contract_has_a_test() {
+    let mut missing: Vec<u32> = (1..=25).collect();
+    for (_, text) in tracked(".rs").into_iter().chain(tracked(".sh")) {
+        for (at, mark) in text.match_indices("contract 9.") {
+            let digits = text[at + mark.len()..].split(|c: char| !c.is_ascii_digit()).next();
+            missing.retain(|row| digits != Some(row.to_string().as_str()));
+        }
+    }
+    assert!(missing.is_empty(), "rows of section 9 without a test: {missing:?}");
 }
 
 #[test]

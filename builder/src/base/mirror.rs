@@ -20,18 +20,25 @@ pub struct Mirror {
 /// Chooses a mirror: `--mirror`, `DIB_DEBIAN_DISTRIBUTION_MIRROR`,
 /// `DIB_DISTRIBUTION_MIRROR`, the host's apt sources (Debian hosts), a public name.
 ///
+/// `DIB_DISTRIBUTION_MIRROR` is the image's mirror, of whatever distribution that is: it
+/// counts when the image is known to be Debian's, or when its path ends as Debian's do.
+///
 /// Security updates follow `DIB_DEBIAN_SECURITY_MIRROR`, else `debian-security` beside the
 /// archive that the user named, else the host's sources, else a public name.
 pub fn choose(
     option: Option<&str>,
     env: &BTreeMap<String, String>,
     host: Option<&Mirror>,
+    debian_image: bool,
 ) -> Mirror {
     let named = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
     let users = option
         .map(str::to_owned)
         .or_else(|| named("DIB_DEBIAN_DISTRIBUTION_MIRROR"))
-        .or_else(|| named("DIB_DISTRIBUTION_MIRROR"))
+        .or_else(|| {
+            named("DIB_DISTRIBUTION_MIRROR")
+                .filter(|archive| debian_image || trim(archive).ends_with("/debian"))
+        })
         .map(|archive| Mirror { security: security_beside(&archive), archive });
     let mut mirror = users.or_else(|| host.cloned()).unwrap_or_else(|| Mirror {
         archive: PUBLIC_ARCHIVE.to_owned(),
@@ -158,13 +165,16 @@ mod tests {
         let host =
             Mirror { archive: "http://host/debian".into(), security: "http://host/s".into() };
         let mut env = BTreeMap::new();
-        assert_eq!(choose(None, &env, None).archive, PUBLIC_ARCHIVE);
-        assert_eq!(choose(None, &env, Some(&host)).archive, "http://host/debian");
+        assert_eq!(choose(None, &env, None, true).archive, PUBLIC_ARCHIVE);
+        assert_eq!(choose(None, &env, Some(&host), true).archive, "http://host/debian");
         env.insert("DIB_DISTRIBUTION_MIRROR".into(), "http://any/debian/".into());
-        assert_eq!(choose(None, &env, Some(&host)).archive, "http://any/debian");
+        assert_eq!(choose(None, &env, Some(&host), true).archive, "http://any/debian");
+        assert_eq!(choose(None, &env, Some(&host), false).archive, "http://any/debian");
+        env.insert("DIB_DISTRIBUTION_MIRROR".into(), "http://any/fedora".into());
+        assert_eq!(choose(None, &env, Some(&host), false).archive, "http://host/debian");
         env.insert("DIB_DEBIAN_DISTRIBUTION_MIRROR".into(), "http://deb/debian".into());
-        assert_eq!(choose(None, &env, Some(&host)).archive, "http://deb/debian");
-        let local = choose(Some("file:///m/debian"), &env, Some(&host));
+        assert_eq!(choose(None, &env, Some(&host), true).archive, "http://deb/debian");
+        let local = choose(Some("file:///m/debian"), &env, Some(&host), true);
         assert_eq!(local.archive, "file:///m/debian");
         assert_eq!(local.security, "file:///m/debian-security");
     }

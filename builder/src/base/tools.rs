@@ -1,5 +1,7 @@
 //! The tools container: what hooks of host phases expect of a build host.
 
+use std::collections::BTreeSet;
+
 use goldsmith_images::import::debian::{ArchiveSpec, Suite, Variant};
 
 use super::mirror::Mirror;
@@ -25,8 +27,10 @@ const PACKAGES: [&str; 12] = [
     "zstd",
 ];
 
-/// What to bootstrap for it.
-pub fn archive(mirror: &Mirror) -> ArchiveSpec {
+/// What to bootstrap for it: the usual packages and those that hooks of this build need.
+pub fn archive(mirror: &Mirror, more: &BTreeSet<String>) -> ArchiveSpec {
+    let mut include = PACKAGES.map(str::to_owned).to_vec();
+    include.extend(more.iter().filter(|name| !PACKAGES.contains(&name.as_str())).cloned());
     ArchiveSpec {
         suites: vec![Suite {
             mirror: mirror.archive.clone(),
@@ -35,7 +39,7 @@ pub fn archive(mirror: &Mirror) -> ArchiveSpec {
         }],
         arch: native_arch().to_owned(),
         variant: Variant::Minbase,
-        include: PACKAGES.map(str::to_owned).to_vec(),
+        include,
         exclude: Vec::new(),
     }
 }

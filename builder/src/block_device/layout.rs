@@ -69,11 +69,8 @@ impl Plan {
                 fat_bits: None,
             }),
             "swap" => FsKind::Swap,
-            _ => FsKind::Ext4(Ext4Options {
-                journal_mib: Some(self.journal_mib)
-                    .filter(|_| mkfs.mount_point.as_deref() == Some("/")),
-                ..Ext4Options::default()
-            }),
+            _ if mkfs.mount_point.as_deref() == Some("/") => FsKind::Ext4(self.root_ext4),
+            _ => FsKind::Ext4(Ext4Options { journal_mib: None, ..Ext4Options::default() }),
         };
         Filesystem {
             name: mkfs.name.clone(),

@@ -3,11 +3,14 @@
 pub mod boot_record;
 mod config;
 mod layout;
+mod mkfs_options;
 mod size;
 
 use std::path::PathBuf;
 
 pub use size::image_size_kib;
+
+use goldsmith_images::disk::layout::Ext4Options;
 
 use crate::error::Result;
 use config::{Config, MkfsNode};
@@ -27,17 +30,39 @@ pub struct Inputs<'a> {
     pub root_label: Option<&'a str>,
     /// Journal of the root file system in MiB.
     pub journal_mib: u32,
+    /// `--mkfs-options`, for the root file system.
+    pub mkfs_options: &'a str,
     /// Identifiers on the disk derive from it.
     pub seed: &'a str,
     /// The time file systems record.
     pub epoch: i64,
 }
 
+/// Reads a configuration that no build uses yet, with everything else at its default.
+///
+/// # Errors
+///
+/// When it is wrong, or asks for what is not supported; `file` is named in the failure.
+pub fn check(file: &str, text: &str) -> Result<()> {
+    let inputs = Inputs {
+        config_override: None,
+        elements: &[],
+        arch: crate::request::native_arch(),
+        fs_type: "ext4",
+        root_label: None,
+        journal_mib: 64,
+        mkfs_options: "",
+        seed: "",
+        epoch: 0,
+    };
+    Config::parse(file, text, &inputs).map(drop)
+}
+
 /// A layout that is complete but for the size of the disk.
 #[derive(Debug, Clone)]
 pub struct Plan {
     config: Config,
-    journal_mib: u32,
+    root_ext4: Ext4Options,
     seed: String,
     epoch: i64,
 }
@@ -53,12 +78,10 @@ impl Plan {
     pub fn load(inputs: &Inputs<'_>) -> Result<Self> {
         let (name, text) = config::find(inputs)?;
         let config = Config::parse(&name, &text, inputs)?;
-        Ok(Self {
-            config,
-            journal_mib: inputs.journal_mib,
-            seed: inputs.seed.to_owned(),
-            epoch: inputs.epoch,
-        })
+        let mut root_ext4 =
+            Ext4Options { journal_mib: Some(inputs.journal_mib), ..Ext4Options::default() };
+        mkfs_options::apply(inputs.mkfs_options, &mut root_ext4)?;
+        Ok(Self { config, root_ext4, seed: inputs.seed.to_owned(), epoch: inputs.epoch })
     }
 
     fn root(&self) -> &MkfsNode {
@@ -135,7 +158,7 @@ impl Plan {
 
     /// A text that differs when the layout does.
     pub fn digest_text(&self) -> String {
-        format!("{:?} {} {} {}", self.config, self.journal_mib, self.seed, self.epoch)
+        format!("{:?} {:?} {} {}", self.config, self.root_ext4, self.seed, self.epoch)
     }
 
     /// What the boot loader shims answer questions from: `key=value` lines. The disk's are

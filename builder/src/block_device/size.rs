@@ -83,6 +83,7 @@ mod tests {
         assert!(bytes("3 parsecs", 0).is_err() && bytes("x", 0).is_err());
     }
 
+    // contract 9.16
     #[test]
     fn image_sizes_follow_the_contract() {
         assert_eq!(image_size_kib(600, None, None, 64, false, false), 1024);

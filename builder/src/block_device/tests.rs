@@ -10,6 +10,7 @@ fn load(text: &str) -> Result<Plan> {
         fs_type: "ext4",
         root_label: None,
         journal_mib: 64,
+        mkfs_options: "",
         seed: "seed",
         epoch: 0,
     })
@@ -45,6 +46,7 @@ const EFI: &str = "
               fsck-passno: 1
 ";
 
+// contract 9.15
 #[test]
 fn a_gpt_disk_of_one_gib() {
     let plan = load(EFI).unwrap();

@@ -6,7 +6,9 @@ pub mod doctor;
 pub mod elements;
 pub mod links;
 pub mod plan;
+pub mod ramdisk;
 pub mod run;
+pub mod selection;
 pub mod store;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +36,8 @@ struct Cli {
 enum Verb {
     /// Build an image from elements
     Build(build::BuildArgs),
+    /// Build a kernel and an initial RAM disk from elements
+    Ramdisk(ramdisk::RamdiskArgs),
     /// Show what a build would do: steps, keys, what the cache holds
     Plan(plan::PlanArgs),
     /// Run a command in a sandbox
@@ -108,6 +112,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     let cache = || cache_directory(cli.cache.as_deref());
     match &cli.verb {
         Verb::Build(args) => build::run(args, &cache()?),
+        Verb::Ramdisk(args) => ramdisk::run(args, &cache()?),
         Verb::Plan(args) => plan::run(args, &cache()?),
         Verb::Run(args) => run::run(args, &cache()?),
         Verb::Boot(args) => boot::run(args),

@@ -36,6 +36,7 @@ pub fn run(args: &PlanArgs, cache: &Path) -> Result<u8> {
     let reporter = Reporter::new(Options { quiet: true, ..Options::default() });
     let session = super::session(cache, reporter, &request)?;
     let prepared = prepare(&session, &request)?;
+    let request = crate::compat::settled(&request, &prepared.graph);
     let steps = steps(&session, &request, &prepared)?;
     let text = if args.json {
         format!("{:#}\n", json(&request, &prepared, &steps))

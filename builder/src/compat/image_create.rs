@@ -1,4 +1,5 @@
-//! `disk-image-create`: diskimage-builder's options (contract 1.2), read into a [`Request`].
+//! `disk-image-create` and `ramdisk-image-create`: diskimage-builder's options (contract 1.2),
+//! read into a [`Request`].
 
 use std::ffi::OsString;
 
@@ -31,10 +32,14 @@ const KNOWN: &[Known] = &[
     option(None, Some("image-cache")),
     option(None, Some("max-online-resize")),
     option(None, Some("mkfs-journal-size")),
+    option(None, Some("mkfs-options")),
+    option(None, Some("qemu-img-options")),
+    option(None, Some("docker-target")),
     option(None, Some("min-tmpfs")),
     flag(None, Some("no-tmpfs")),
     flag(None, Some("offline")),
     option(None, Some("root-label")),
+    option(None, Some("ramdisk-element")),
     option(None, Some("install-type")),
     option(None, Some("logfile")),
 ];
@@ -58,6 +63,9 @@ Builds an image from diskimage-builder elements, without root.
   --image-cache DIR       where hooks cache what they download
   --max-online-resize N   accepted: images grow online without it
   --mkfs-journal-size MIB journal of the root file system (default: 64)
+  --mkfs-options TEXT     -i, -J size=, -m and -E resize= of mke2fs, for the root
+  --qemu-img-options LIST compression_type=zlib or zstd, and what is the default
+  --docker-target NAME    for hooks (DOCKER_TARGET)
   --min-tmpfs GIB, --no-tmpfs
                           accepted: steps are snapshots on disk
   --offline               tell hooks to do without the network
@@ -70,21 +78,60 @@ Builds an image from diskimage-builder elements, without root.
 Element directories are found by ELEMENTS_PATH, then the shipped ones.
 ";
 
+const RAMDISK_USAGE: &str = "\
+usage: ramdisk-image-create [OPTION]... ELEMENT...
+
+Builds NAME.kernel and NAME.initramfs from diskimage-builder elements, without root.
+
+  --ramdisk-element E     the element that makes the ramdisk: ramdisk (busybox, the
+                          default) or dracut-ramdisk; also RAMDISK_ELEMENT
+  -a ARCH                 architecture of the ramdisk (default: this machine's)
+  -o NAME                 output, without its ending (default: image)
+  -t TYPE[,TYPE]          tar, tgz: write the tree that it is made from as well
+  -x                      trace hooks; twice for more
+  -c                      start from an empty environment but DIB_* and proxies
+  -n                      do not add the element base
+  -p PACKAGE[,PACKAGE]    install these packages as well
+  --image-cache DIR       where hooks cache what they download
+  --offline               tell hooks to do without the network
+  --install-type TYPE     source or package (default: source)
+  --logfile FILE          append all output to FILE, be quiet on the terminal
+  -h, --help              print this
+  --version               print the version
+
+The other options of disk-image-create are accepted: no disk is made, so they change nothing.
+Element directories are found by ELEMENTS_PATH, then the shipped ones.
+";
+
 /// Runs `disk-image-create` with these arguments.
 ///
 /// # Errors
 ///
 /// When the options are wrong or the build fails.
 pub fn disk_image_create(arguments: &[OsString]) -> Result<u8> {
+    create("disk-image-create", arguments)
+}
+
+/// Runs `ramdisk-image-create` with these arguments.
+///
+/// # Errors
+///
+/// When the options are wrong or the build fails.
+pub fn ramdisk_image_create(arguments: &[OsString]) -> Result<u8> {
+    create("ramdisk-image-create", arguments)
+}
+
+fn create(program: &str, arguments: &[OsString]) -> Result<u8> {
+    let ramdisk = program != "disk-image-create";
     let words: Vec<String> =
         arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let usage = |message: String| {
-        Failure::new(Kind::Usage, message).hint("disk-image-create --help lists the options")
+        Failure::new(Kind::Usage, message).hint(format!("{program} --help lists the options"))
     };
     let (options, elements) = parse(KNOWN, &words).map_err(usage)?;
     let has = |name: &str| options.iter().any(|(given, _)| given == name);
     if has("help") {
-        crate::report::print(USAGE);
+        crate::report::print(if ramdisk { RAMDISK_USAGE } else { USAGE });
         return Ok(0);
     }
     if has("version") {
@@ -101,6 +148,10 @@ pub fn disk_image_create(arguments: &[OsString]) -> Result<u8> {
     request.codec = Codec::Zlib;
     let log = apply(&mut request, &options)?;
     request.elements = elements;
+    if ramdisk {
+        let named = options.iter().rev().find(|(name, _)| name == "ramdisk-element");
+        request.set_ramdisk(named.and_then(|(_, value)| value.clone()));
+    }
     if request.elements.is_empty() {
         return Err(usage("no element is named".to_owned()));
     }
@@ -125,6 +176,9 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
     };
     let mut log = None;
     let mut output = None;
+    if let Some(text) = request.env.get("QEMU_IMG_OPTIONS").cloned() {
+        qemu_img_options(&text, request)?;
+    }
     for (name, value) in options {
         let value = value.clone().unwrap_or_default();
         match name.as_str() {
@@ -149,6 +203,13 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
             "mkfs-journal-size" => {
                 request.journal_mib = value.parse().ok().ok_or_else(|| wrong(name, &value))?;
             }
+            "mkfs-options" => request.mkfs_options = value,
+            "qemu-img-options" => qemu_img_options(&value, request)?,
+            // For hooks; an image for docker itself is refused by its type.
+            "docker-target" => drop(request.env.insert("DOCKER_TARGET".into(), value)),
+            "max-online-resize" => {
+                request.env.insert("MAX_ONLINE_RESIZE".into(), value);
+            }
             "offline" => request.offline = true,
             // Of no use here, but hooks see them.
             "no-tmpfs" => drop(request.env.insert("DIB_NO_TMPFS".into(), "1".into())),
@@ -160,13 +221,33 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
                     .map_err(|error| Failure::wrap(Kind::Usage, "--logfile", &error))?;
                 log = Some(file);
             }
-            // -c was applied before; the others change nothing here.
+            // -c and --ramdisk-element are applied elsewhere; the others change nothing here.
             _ => {}
         }
     }
     let output = output.unwrap_or_else(|| request.output.display().to_string());
     request.set_output(&output);
     Ok(log)
+}
+
+/// Takes options of qemu-img's qcow2 driver in, as far as they say how goldsmith writes.
+fn qemu_img_options(text: &str, request: &mut Request) -> Result<()> {
+    for option in text.split(',').filter(|option| !option.is_empty()) {
+        match option.split_once('=').unwrap_or((option, "")) {
+            ("compression_type", "zlib" | "zstd") if request.codec == Codec::None => {}
+            ("compression_type", "zlib") => request.codec = Codec::Zlib,
+            ("compression_type", "zstd") => request.codec = Codec::Zstd,
+            ("compat", "1.1" | "v3") | ("cluster_size", "65536" | "64k" | "64K") => {}
+            ("lazy_refcounts" | "preallocation" | "extended_l2", "off") => {}
+            _ => {
+                let message = format!("--qemu-img-options: {option} cannot be written");
+                return Err(Failure::new(Kind::Usage, message).hint(
+                    "compression_type=zlib or zstd, compat=1.1, cluster_size=64k can; qemu-img convert changes the rest afterwards",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads a list of types.

@@ -7,22 +7,30 @@ mod image_create;
 
 pub use batch::diskimage_builder;
 pub use element_info::element_info;
-pub use image_create::{disk_image_create, types};
+pub use image_create::{disk_image_create, ramdisk_image_create, types};
 
+use crate::element::ElementGraph;
 use crate::request::Request;
 
 /// The diskimage-builder names that this program answers to.
-pub const NAMES: [(&str, Personality); 3] = [
+pub const NAMES: [(&str, Personality); 4] = [
     ("disk-image-create", disk_image_create),
+    ("ramdisk-image-create", ramdisk_image_create),
     ("diskimage-builder", diskimage_builder),
     ("element-info", element_info),
 ];
+
+/// The element that makes ramdisks where nobody names another.
+pub const RAMDISK_ELEMENT: &str = "ramdisk";
+
+/// The element that says that no disk is to be made from the tree.
+const NO_DISK: &str = "no-final-image";
 
 /// A program of diskimage-builder's: takes its arguments, returns its exit status.
 pub type Personality = fn(&[std::ffi::OsString]) -> crate::error::Result<u8>;
 
 /// The user's elements with those that diskimage-builder adds: a partition layout for `vm`,
-/// and `base`.
+/// `base`, and in front of all the element that makes a ramdisk.
 pub fn implicit_elements(request: &Request) -> Vec<String> {
     let mut elements = request.elements.clone();
     let names_vm = elements.iter().any(|name| name == "vm");
@@ -36,5 +44,72 @@ pub fn implicit_elements(request: &Request) -> Vec<String> {
     if !request.skip_base && !elements.iter().any(|name| name == "base") {
         elements.insert(0, "base".to_owned());
     }
+    if let Some(ramdisk) = &request.ramdisk
+        && !elements.contains(ramdisk)
+    {
+        elements.insert(0, ramdisk.clone());
+    }
     elements
+}
+
+/// The request as its elements want it: without disks when one of them says that it writes
+/// its own outputs.
+pub fn settled(request: &Request, graph: &ElementGraph) -> Request {
+    let mut request = request.clone();
+    if graph.elements.iter().any(|element| element.name == NO_DISK) {
+        request.types.retain(|kind| !kind.is_disk());
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::Element;
+    use crate::request::ImageType;
+
+    fn request(elements: &[&str]) -> Request {
+        let mut request = Request::new(std::collections::BTreeMap::new(), "/".into());
+        request.arch = "amd64".to_owned();
+        request.elements = elements.iter().map(|name| (*name).to_owned()).collect();
+        request
+    }
+
+    #[test]
+    fn base_a_layout_and_the_ramdisk_are_added() {
+        let names = |request: &Request| implicit_elements(request).join(" ");
+        let mut wanted = request(&["vm", "os"]);
+        assert_eq!(names(&wanted), "base vm os block-device-mbr");
+        wanted.set_ramdisk(None);
+        assert_eq!(names(&wanted), "ramdisk base vm os block-device-mbr");
+        wanted.skip_base = true;
+        wanted.set_ramdisk(Some("dracut-ramdisk".to_owned()));
+        assert_eq!(names(&wanted), "dracut-ramdisk vm os block-device-mbr");
+        let mut named = request(&["os", "ramdisk"]);
+        named.set_ramdisk(None);
+        assert_eq!(names(&named), "base os ramdisk", "named by the user, it keeps its place");
+        assert_eq!(named.env["RAMDISK_ELEMENT"], "ramdisk", "hooks see which one");
+    }
+
+    #[test]
+    fn ramdisks_and_no_final_image_make_no_disk() {
+        let mut wanted = request(&["os"]);
+        wanted.types = vec![ImageType::Qcow2, ImageType::Tar];
+        let graph = |name: &str| ElementGraph {
+            elements: vec![Element {
+                name: name.to_owned(),
+                path: name.into(),
+                entry: 0,
+                deps: Vec::new(),
+                provides: Vec::new(),
+            }],
+            search_path: Vec::new(),
+        };
+        assert_eq!(settled(&wanted, &graph("os")).types, wanted.types);
+        // The name, not a part of one, as in diskimage-builder.
+        assert_eq!(settled(&wanted, &graph("x-no-final-image-x")).types, wanted.types);
+        assert_eq!(settled(&wanted, &graph("no-final-image")).types, [ImageType::Tar]);
+        wanted.set_ramdisk(None);
+        assert_eq!(wanted.types, [ImageType::Tar]);
+    }
 }

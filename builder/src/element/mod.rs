@@ -1,16 +1,20 @@
 //! Elements: search path, dependencies, virtual names.
 
+pub mod audit;
 pub mod base_yaml;
 mod graph;
+pub mod inspect;
+pub mod lint;
 mod resolve;
 mod search;
+pub mod selftest;
 pub mod shipped;
 
 use std::path::PathBuf;
 
 pub use graph::{dot, svg};
 pub use resolve::resolve;
-pub use search::{Catalogue, scan};
+pub use search::{Catalogue, is_element, scan};
 
 /// One element.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -34,8 +34,9 @@ pub fn scan(search_path: &[PathBuf]) -> Result<Catalogue> {
             let path = item
                 .map_err(|error| Failure::wrap(Kind::Configuration, "ELEMENTS_PATH", &error))?
                 .path();
-            let hidden =
-                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            // Python leaves its cache in the tree that pip installs.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let hidden = name.starts_with('.') || name == "__pycache__";
             if hidden || !path.is_dir() {
                 continue;
             }
@@ -46,6 +47,35 @@ pub fn scan(search_path: &[PathBuf]) -> Result<Catalogue> {
         }
     }
     Ok(catalogue)
+}
+
+/// Files that only elements have.
+const FILES: [&str; 6] = [
+    "element-deps",
+    "element-provides",
+    "package-installs.yaml",
+    "package-installs.json",
+    "base.yaml",
+    "block-device-default.yaml",
+];
+
+/// Directories beside those of phases that elements have.
+const DIRECTORIES: [&str; 6] =
+    ["bin", "environment.d", "init-scripts", "static", "test-elements", "yum.repos.d"];
+
+/// Whether a directory looks like one element, rather than like a directory of elements.
+pub fn is_element(directory: &Path) -> bool {
+    let phases = crate::phase::table::PHASES.iter().map(|phase| phase.directory);
+    let has = |name: &str| directory.join(name);
+    FILES.iter().any(|name| has(name).is_file())
+        || DIRECTORIES.iter().copied().chain(phases).any(|name| has(name).is_dir())
+        || has("README.rst").is_file()
+            && !walkdir::WalkDir::new(directory)
+                .min_depth(2)
+                .max_depth(2)
+                .into_iter()
+                .flatten()
+                .any(|entry| entry.file_name() == "README.rst")
 }
 
 fn read(path: &Path, entry: usize) -> Result<Element> {

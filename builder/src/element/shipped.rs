@@ -66,6 +66,15 @@ pub fn unpack(parent: &Path) -> Result<Shipped> {
     })
 }
 
+/// What the shim of a program says that only refuses: the reason, and what to do instead.
+pub fn refusal(program: &str) -> Option<(String, String)> {
+    let shim = LIB.get_file(Path::new("shims").join(program))?.contents_utf8()?;
+    let (_, call) = shim.split_once("/unavailable\" ")?;
+    let mut words = shlex::split(&call.replace("\\\n", " "))?.into_iter();
+    let named = words.next()?;
+    (named == program).then_some((words.next()?, words.next()?))
+}
+
 fn hash(tree: &Dir<'_>, hasher: &mut Sha256) {
     let mut entries: Vec<_> = tree.entries().iter().collect();
     entries.sort_by_key(|entry| entry.path().to_path_buf());

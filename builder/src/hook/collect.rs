@@ -135,6 +135,26 @@ impl HookTree {
             .collect()
     }
 
+    /// The element that a hook comes from, given as `DIRECTORY/NAME`, and its file there.
+    pub fn origin(&self, hook: &str) -> Option<(&str, &Path)> {
+        let source = self.files.get(Path::new(hook))?;
+        Some((&source.element, &source.path))
+    }
+
+    /// An element that has files in this directory.
+    pub fn element_of(&self, directory: &str) -> Option<&str> {
+        let source = self.files.iter().find(|(path, _)| path.starts_with(directory))?.1;
+        Some(&source.element)
+    }
+
+    /// The text of every file directly in a directory that `wanted` takes; files that are no
+    /// text are skipped.
+    pub fn texts(&self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+        let in_wanted = |path: &Path| path.parent().and_then(Path::to_str).is_some_and(&wanted);
+        let files = self.files.iter().filter(|(path, _)| in_wanted(path));
+        files.filter_map(|(_, source)| fs_err::read_to_string(&source.path).ok()).collect()
+    }
+
     /// Digests what a phase can see: its own hooks, environment.d and everything that is no
     /// hook, names, modes and bytes.
     ///

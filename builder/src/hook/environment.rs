@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::host_files;
 use crate::element::ElementGraph;
 use crate::error::{Failure, Kind, Result};
 use crate::phase::paths;
@@ -40,7 +41,9 @@ pub struct Environment {
     host: BTreeMap<String, String>,
     /// Files that variables name: path inside, path outside.
     pub files: Vec<(PathBuf, PathBuf)>,
-    /// Digest of those files.
+    /// The same for files that hooks of host phases find by fixed names.
+    pub host_files: host_files::Shown,
+    /// Digest of all those files.
     pub files_digest: String,
 }
 
@@ -88,6 +91,7 @@ const CONTRACT: &[&str] = &[
     "IMAGE_TYPE",
     "ROOT_LABEL",
     "MAX_ONLINE_RESIZE",
+    "DOCKER_TARGET",
     "QEMU_IMG_OPTIONS",
     "RAMDISK_ELEMENT",
     "RUN_PARTS_REGEX",
@@ -123,7 +127,6 @@ const OWN: &[&str] = &[
     "DIB_BLOCK_DEVICE_CONFIG",
     "DIB_NO_TMPFS",
     "DIB_MIN_TMPFS",
-    "DIB_DISTRIBUTION_MIRROR",
     "DIB_DEBIAN_DISTRIBUTION_MIRROR",
     "DIB_DEBIAN_SECURITY_MIRROR",
 ];
@@ -149,7 +152,8 @@ impl Environment {
         epoch: i64,
     ) -> Result<Self> {
         let mut shared = visible(request, graph);
-        let (files, files_digest) = expose_files(&mut shared)?;
+        let host_files = host_files::mentioned(graph, request.env.get("HOME").map(String::as_str));
+        let (files, files_digest) = expose_files(&mut shared, &host_files)?;
         shared.extend(base.clone());
         let set = |shared: &mut BTreeMap<String, String>, name: &str, value: String| {
             shared.insert(name.to_owned(), value);
@@ -201,7 +205,7 @@ impl Environment {
         host.insert("PATH".into(), format!("{}:{TARGET_PATH}", paths::SHIMS));
         host.insert("BASH_FUNC_get_image_element_array%%".into(), element_function(graph));
         host.insert("BASH_FUNC_die%%".into(), "() { echo \"ERROR: $*\" >&2; exit 1; }".into());
-        Ok(Self { shared, host, files, files_digest })
+        Ok(Self { shared, host, files, host_files, files_digest })
     }
 
     /// The variables of one phase.
@@ -291,13 +295,24 @@ fn mentioned(graph: &ElementGraph) -> BTreeSet<String> {
     names
 }
 
-/// Rewrites variables that name a file of the host to a place inside, and digests the files.
+/// Rewrites variables that name a file of the host to a place inside, and digests the files
+/// and those that are shown without a variable.
 fn expose_files(
     shared: &mut BTreeMap<String, String>,
+    shown: &host_files::Shown,
 ) -> Result<(Vec<(PathBuf, PathBuf)>, String)> {
     use sha2::{Digest as _, Sha256};
     let mut files = Vec::new();
     let mut hasher = Sha256::new();
+    for (inside, outside) in shown {
+        let name = inside.display().to_string();
+        let bytes = fs_err::read(outside)
+            .map_err(|error| Failure::wrap(Kind::Configuration, &name, &error))?;
+        hasher.update((name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update((bytes.len() as u64).to_le_bytes());
+        hasher.update(&bytes);
+    }
     for (name, value) in shared.iter_mut().filter(|(name, _)| name.starts_with("DIB_")) {
         let path = Path::new(value.as_str());
         if !path.is_absolute() || !path.is_file() {

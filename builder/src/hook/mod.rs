@@ -2,6 +2,8 @@
 
 mod collect;
 pub mod environment;
+pub mod host_commands;
+pub mod host_files;
 mod order;
 
 pub use collect::{HookTree, collect};

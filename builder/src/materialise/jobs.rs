@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use goldsmith_images::disk::layout::DiskLayout;
@@ -21,15 +22,29 @@ use crate::request::{Codec, ImageType};
 #[derive(Debug, Serialize, Deserialize)]
 struct Measure {
     layers: Vec<PathBuf>,
+    usage_from_kib: Option<u64>,
 }
 
-/// Returns the size of the merged layers in KiB, as `du` counts.
+/// What the merged layers take.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// In KiB, as `du` counts.
+    pub kib: u64,
+    /// Paths that take much, with their KiB, smallest first.
+    pub usage: Vec<(String, u64)>,
+}
+
+/// Measures the merged layers; listed are paths that take `usage_from_kib` or more.
 ///
 /// # Errors
 ///
 /// When a layer cannot be read.
-pub fn run_measure(identity: &Identity, layers: Vec<PathBuf>) -> Result<u64> {
-    call(identity, "measure", &Measure { layers }, &[])
+pub fn run_measure(
+    identity: &Identity,
+    layers: Vec<PathBuf>,
+    usage_from_kib: Option<u64>,
+) -> Result<Measured> {
+    call(identity, "measure", &Measure { layers, usage_from_kib }, &[])
 }
 
 /// The job's body.
@@ -38,9 +53,12 @@ pub fn run_measure(identity: &Identity, layers: Vec<PathBuf>) -> Result<u64> {
 ///
 /// With the message for the user.
 pub fn measure(input: JobInput) -> std::result::Result<serde_json::Value, String> {
-    let Measure { layers } = request(&input)?;
+    let Measure { layers, usage_from_kib } = request(&input)?;
     let tree = Tree::merge(&layers).map_err(|error| chain(&error))?;
-    Ok(tree.du_kib().into())
+    let list = usage_from_kib.map(|least| tree.usage(least)).unwrap_or_default();
+    let text = |path: Vec<u8>| format!("/{}", String::from_utf8_lossy(&path));
+    let usage = list.into_iter().map(|(path, kib)| (text(path), kib)).collect();
+    serde_json::to_value(Measured { kib: tree.du_kib(), usage }).map_err(|error| error.to_string())
 }
 
 /// One output to write.
@@ -90,12 +108,17 @@ pub struct Write {
     pub extra_owner: u32,
 }
 
-/// Writes outputs into `files`.
+/// Writes outputs into `files`, and returns which files beside them were written, by their
+/// paths below `extra_to`.
 ///
 /// # Errors
 ///
 /// When the tree does not fit, a file cannot be read or written.
-pub fn run_write(identity: &Identity, message: &Write, files: &[BorrowedFd<'_>]) -> Result<()> {
+pub fn run_write(
+    identity: &Identity,
+    message: &Write,
+    files: &[BorrowedFd<'_>],
+) -> Result<Vec<PathBuf>> {
     call(identity, "write", message, files)
 }
 
@@ -112,9 +135,10 @@ pub fn write(input: JobInput) -> std::result::Result<serde_json::Value, String> 
         write_one(&message, output, &tree, File::from(file))?;
     }
     if let Some(to) = &message.extra_to {
-        export(&message.extra, to, message.extra_owner)?;
+        let written = export(&message.extra, to, message.extra_owner)?;
+        return serde_json::to_value(written).map_err(|error| error.to_string());
     }
-    Ok(serde_json::Value::Null)
+    Ok(serde_json::Value::Array(Vec::new()))
 }
 
 /// A sink for a disk of `size` bytes in the output's format.
@@ -208,11 +232,16 @@ pub fn tidy(input: JobInput) -> std::result::Result<serde_json::Value, String> {
     Ok(serde_json::Value::Null)
 }
 
-/// Copies new files of the output directory out of their layers. Nothing is followed that a
+/// Copies new files of the output directory out of their layers and returns them. Nothing is followed that a
 /// hook could have put there.
-fn export(layers: &[PathBuf], to: &std::path::Path, owner: u32) -> std::result::Result<(), String> {
+fn export(
+    layers: &[PathBuf],
+    to: &std::path::Path,
+    owner: u32,
+) -> std::result::Result<Vec<PathBuf>, String> {
+    let mut written = Vec::new();
     if layers.is_empty() {
-        return Ok(());
+        return Ok(written);
     }
     let tree = Tree::merge(layers).map_err(|error| chain(&error))?;
     let mut writer = RootWriter::open(to).map_err(|error| chain(&error))?;
@@ -234,6 +263,10 @@ fn export(layers: &[PathBuf], to: &std::path::Path, owner: u32) -> std::result::
             _ => Ok(()),
         };
         done.map_err(|error| chain(&error))?;
+        if matches!(entry.kind, Kind::File { .. } | Kind::Hardlink(_)) {
+            written.push(PathBuf::from(std::ffi::OsStr::from_bytes(&entry.path)));
+        }
     }
-    writer.finish().map_err(|error| chain(&error))
+    writer.finish().map_err(|error| chain(&error))?;
+    Ok(written)
 }

@@ -9,6 +9,7 @@ use goldsmith_images::tree::Normalise;
 use serde::{Deserialize, Serialize};
 
 use super::aside::Aside;
+use super::beside;
 use super::jobs::{Output, Write, run_write};
 use crate::error::{Failure, Kind, Result};
 use crate::phase::cache::{Done, Recipe};
@@ -36,7 +37,8 @@ impl Finished {
     }
 }
 
-fn stamp(path: &Path) -> Option<((i64, i64, u64), u64)> {
+/// When a regular file was written, which one it is, and its size.
+pub(super) fn stamp(path: &Path) -> Option<((i64, i64, u64), u64)> {
     use std::os::unix::fs::MetadataExt;
     let data = fs_err::symlink_metadata(path).ok()?;
     data.is_file().then(|| ((data.mtime(), data.mtime_nsec(), data.ino()), data.len()))
@@ -57,19 +59,18 @@ pub fn path(request: &Request, kind: ImageType) -> PathBuf {
 /// When the directory is missing or not writable, or something that is no regular file is in
 /// the way.
 pub fn check(request: &Request) -> Result<()> {
+    let directory = beside::directory(request);
+    if let Err(error) = rustix::fs::access(&directory, rustix::fs::Access::WRITE_OK) {
+        let message = format!("{} cannot be written to", directory.display());
+        return Err(Failure::wrap(Kind::Host, message, &error)
+            .hint("name another place by -o, or make the directory"));
+    }
     for &kind in &request.types {
         let path = path(request, kind);
-        let directory = path.parent().unwrap_or(Path::new("/"));
         if request.backend == Backend::Loop && !kind.is_disk() {
             let message = format!("--backend loop writes disks, not {}", kind.ending());
             return Err(Failure::new(Kind::Usage, message)
                 .hint("make the archive with the image backend, by a second command"));
-        }
-        let access = rustix::fs::access(directory, rustix::fs::Access::WRITE_OK);
-        if let Err(error) = access {
-            let message = format!("{} cannot be written to", directory.display());
-            return Err(Failure::wrap(Kind::Host, message, &error)
-                .hint("name another place by -o, or make the directory"));
         }
         if let Ok(data) = fs_err::symlink_metadata(&path)
             && !data.is_file()
@@ -126,11 +127,10 @@ pub struct Content {
 ///
 /// When one cannot be written; then none of them appears, and what was there stays.
 pub fn write(session: &Session, request: &Request, content: Content) -> Result<Vec<Finished>> {
-    let output = request.cwd.join(&request.output);
-    let directory = output.parent().unwrap_or(Path::new("/"));
-    write_all(session, request, content, directory).map_err(|failure| {
+    let directory = beside::directory(request);
+    write_all(session, request, content, &directory).map_err(|failure| {
         let cures = ["free space there, or name another place by -o"];
-        failure.on_full_disk("the output", directory, &cures)
+        failure.on_full_disk("the output", &directory, &cures)
     })
 }
 
@@ -155,37 +155,13 @@ fn write_all(
         outputs: aside.iter().map(|(kind, ..)| Output::new(*kind, request.codec)).collect(),
         extra: content.extra,
         extra_to: Some(directory.to_path_buf()),
-        extra_owner: owner(session),
+        extra_owner: beside::owner(session),
     };
     let files: Vec<_> = aside.iter().map(|(_, _, file)| file.file().as_fd()).collect();
-    run_write(&session.identity, &message, &files)?;
-    name_all(session, request, aside)
-}
-
-/// Moves new files of the output directory out of their layers, where no archive or disk of
-/// ours is written.
-///
-/// # Errors
-///
-/// When the directory cannot be written.
-pub fn export(session: &Session, request: &Request, extra: Vec<PathBuf>) -> Result<()> {
-    let output = request.cwd.join(&request.output);
-    let message = Write {
-        layers: extra.clone(),
-        rules: Normalise { epoch: 0, drop: Vec::new(), empty: Vec::new(), devices: false },
-        layout: None,
-        bios: None,
-        outputs: Vec::new(),
-        extra,
-        extra_to: output.parent().map(Path::to_path_buf),
-        extra_owner: owner(session),
-    };
-    if message.extra.is_empty() { Ok(()) } else { run_write(&session.identity, &message, &[]) }
-}
-
-/// The caller, as namespace jobs number users.
-fn owner(session: &Session) -> u32 {
-    if goldsmith_runtime::IdentityMode::Root == session.identity.mode { 65536 } else { 0 }
+    let written = run_write(&session.identity, &message, &files)?;
+    let mut finished = name_all(session, request, aside)?;
+    finished.extend(beside::finished(session, request, &written)?);
+    Ok(finished)
 }
 
 /// Makes qcow2 outputs from the finished raw disk `file`, which lies aside, and names all.

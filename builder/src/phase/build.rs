@@ -13,7 +13,7 @@ use super::session::{CACHE_FULL, Session};
 use super::state::State;
 use crate::block_device;
 use crate::error::{Failure, Kind, Result};
-use crate::materialise::{jobs, outputs};
+use crate::materialise::{beside, jobs, outputs};
 use crate::request::{Backend, Request};
 
 /// Everything that steps need, once base and tools are there.
@@ -44,6 +44,7 @@ pub fn build(session: &Session, request: &Request) -> Result<Vec<outputs::Finish
 
 fn build_checked(session: &Session, request: &Request) -> Result<Vec<outputs::Finished>> {
     let prepared = prepare(session, request)?;
+    let request = &crate::compat::settled(request, &prepared.graph);
     super::failed::forget(session)?;
     session.sweep()?;
     let chain = Chain::new(session, request, &prepared)?;
@@ -54,7 +55,9 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<outputs::Fi
     let host = host_directories(session, request, &prepared, &chain.environment)?;
     let ground = Ground {
         session,
+        request,
         host: &host,
+        hooks: &prepared.hooks,
         hooks_base: hooks_base(session, &prepared)?,
         tools_base: session.directories(&tools.state.mnt)?,
         empty: session.store.empty(),
@@ -112,6 +115,9 @@ impl Build<'_> {
     }
 
     fn phase(&self, recipe: &Recipe, run: &PhaseRun, before: &Done) -> Result<Done> {
+        if run.is_empty(self.session, &before.state)? {
+            return Ok(before.clone());
+        }
         self.ground.phase(recipe, &self.sized(run), before)
     }
 
@@ -126,9 +132,10 @@ impl Build<'_> {
 
     /// Measures the tree, settles the disk's size and writes fstab: what follows sees both.
     fn settle(&mut self, recipe: &Recipe, before: &Done) -> Result<Done> {
+        self.show_usage(before)?;
         let done = self.session.step(recipe, before, || {
             let layers = self.session.directories(&before.state.mnt)?;
-            let used = jobs::run_measure(&self.session.identity, layers)?;
+            let used = jobs::run_measure(&self.session.identity, layers, None)?.kib;
             let efi =
                 self.prepared.graph.elements.iter().any(|e| e.name.starts_with("block-device-efi"));
             let size = block_device::image_size_kib(
@@ -150,6 +157,25 @@ impl Build<'_> {
         // A disk that is too small is told before more hooks run.
         self.disk()?;
         Ok(done)
+    }
+
+    /// `DIB_SHOW_IMAGE_USAGE`: says what takes 10 MiB or more, with `_FULL` all (contract 4.6).
+    fn show_usage(&self, before: &Done) -> Result<()> {
+        let set =
+            |name: &str| self.request.env.get(name).is_some_and(|v| !v.is_empty() && v != "0");
+        let least = match (set("DIB_SHOW_IMAGE_USAGE"), set("DIB_SHOW_IMAGE_USAGE_FULL")) {
+            (_, true) => 0,
+            (true, false) => 10 << 10,
+            (false, false) => return Ok(()),
+        };
+        let layers = self.session.directories(&before.state.mnt)?;
+        let measured = jobs::run_measure(&self.session.identity, layers, Some(least))?;
+        let reporter = &self.session.reporter;
+        reporter.info("Image usage in KiB, largest last:");
+        for (path, kib) in &measured.usage {
+            reporter.info(format!("{kib:>10} {}", crate::report::printable(path.as_bytes())));
+        }
+        Ok(())
     }
 
     /// The disk, when an output is one.
@@ -187,7 +213,8 @@ impl Build<'_> {
         if let Some((_, finished)) =
             outputs::up_to_date(self.session, self.request, recipe, before)?
         {
-            for output in &finished {
+            let directory = beside::directory(self.request);
+            for output in finished.iter().filter(|o| o.path.parent() == Some(&directory)) {
                 self.session.reporter.info(format!("{} is up to date", output.path.display()));
             }
             return Ok(finished);
@@ -205,6 +232,9 @@ impl Build<'_> {
         before: &Done,
     ) -> Result<Vec<outputs::Finished>> {
         let state = &before.state;
+        if self.request.types.is_empty() {
+            return self.write_beside(recipe, before);
+        }
         let bios = match &state.boot {
             Some(id) => {
                 let directory = self.session.directories(std::slice::from_ref(id))?;
@@ -226,6 +256,26 @@ impl Build<'_> {
             let data = serde_json::to_value(&finished)
                 .map_err(|error| Failure::wrap(Kind::Internal, "outputs", &error))?;
             Ok(Done { state: state.clone(), data, ran: true })
+        })?;
+        Ok(finished)
+    }
+
+    /// What hooks made is all there is to write: a ramdisk, or an image that an element makes.
+    fn write_beside(&self, recipe: &Recipe, before: &Done) -> Result<Vec<outputs::Finished>> {
+        let mut finished = Vec::new();
+        self.session.fresh(recipe, before, || {
+            let extra = self.session.directories(&before.state.output)?;
+            finished = beside::export(self.session, self.request, extra)?;
+            if let (Some(by), true) = (&self.request.ramdisk, finished.is_empty()) {
+                let message = format!("no hook wrote a ramdisk, although {by} is to make one");
+                return Err(Failure::new(Kind::Build, message).hint(format!(
+                    "a hook of cleanup.d has to write {0}.kernel and {0}.initramfs, as that of ramdisk-base does",
+                    self.request.output.display()
+                )));
+            }
+            let data = serde_json::to_value(&finished)
+                .map_err(|error| Failure::wrap(Kind::Internal, "outputs", &error))?;
+            Ok(Done { state: before.state.clone(), data, ran: true })
         })?;
         Ok(finished)
     }

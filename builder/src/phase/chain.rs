@@ -20,7 +20,7 @@ use crate::base::mirror::{self, Mirror};
 use crate::base::{self, BasePlan, Bootstrap};
 use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::{DiskFacts, Environment};
-use crate::materialise::outputs;
+use crate::hook::host_commands;
 use crate::request::{Backend, Request};
 
 /// Changes whenever sandboxes begin to look different to hooks.
@@ -90,14 +90,18 @@ impl<'a> Chain<'a> {
             request.mirror.as_deref(),
             &request.env,
             mirror::of_host(Path::new("/etc")).as_ref(),
+            prepared.base.is_some(),
         );
-        let tools = bootstrap.plan("tools", base::tools::archive(&mirror))?;
+        let mut commands = host_commands::packages(&prepared.hooks);
+        commands.extend(request.tools_packages.iter().cloned());
+        let tools = bootstrap.plan("tools", base::tools::archive(&mirror, &commands))?;
         let base = match &prepared.base {
             Some((_, spec)) => {
                 Some(bootstrap.plan("base", base::archive(&spec.debian, request, &mirror))?)
             }
             None => None,
         };
+        breaks::check(&request.env)?;
         let epoch = request
             .env
             .get("SOURCE_DATE_EPOCH")
@@ -127,7 +131,7 @@ impl<'a> Chain<'a> {
 /// Hooks that configure package managers learn the mirror; it is the user's, or the host's.
 fn mirror_variables(mirror: &Mirror) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("DIB_DISTRIBUTION_MIRROR".to_owned(), mirror.archive.clone()),
+        ("DIB_DEBIAN_DISTRIBUTION_MIRROR".to_owned(), mirror.archive.clone()),
         ("DIB_DEBIAN_SECURITY_MIRROR".to_owned(), mirror.security.clone()),
     ])
 }
@@ -193,9 +197,9 @@ impl Links<'_> {
             "cleanup.d" => Some("finalise"),
             _ => None,
         };
-        if driver.is_none() && self.prepared.hooks.hooks(phase.directory).is_empty() {
-            return Ok(());
-        }
+        let none = self.prepared.hooks.hooks(phase.directory).is_empty();
+        let broken = phase.place == Place::Host && breaks::steps_in(&self.request.env, phase);
+        let optional = driver.is_none() && none && !broken;
         let argv = match phase.place {
             Place::Host => {
                 let mut argv =
@@ -209,7 +213,7 @@ impl Links<'_> {
                 phase.directory.to_owned(),
             ],
         };
-        self.sandboxed(phase, argv)
+        self.sandboxed(phase, argv, optional)
     }
 
     /// `-p`: one call of the image's own package command.
@@ -222,10 +226,10 @@ impl Links<'_> {
         };
         let mut argv = vec!["install-packages".to_owned()];
         argv.extend(self.request.packages.iter().cloned());
-        self.sandboxed(&phase, argv)
+        self.sandboxed(&phase, argv, false)
     }
 
-    fn sandboxed(&mut self, phase: &Phase, argv: Vec<String>) -> Result<()> {
+    fn sandboxed(&mut self, phase: &Phase, argv: Vec<String>, optional: bool) -> Result<()> {
         let env = self.environment.of_phase(phase, &self.facts);
         let network = if self.request.isolated { Network::None } else { Network::Host };
         let facts = (phase.directory == "finalise.d").then(|| self.prepared.disk.facts());
@@ -246,7 +250,14 @@ impl Links<'_> {
         if phase.place == Place::Host {
             key = key.parent(self.tools);
         }
-        let run = PhaseRun { phase: *phase, argv, env, network, facts, disk: None };
+        let outside = breaks::outside(&env, phase).map(|argv| {
+            let phase = Phase { directory: phase.directory, ..PHASES[0] };
+            let env = self.environment.of_phase(&phase, &self.facts);
+            let run = PhaseRun { phase, argv, env, network, ..PhaseRun::default() };
+            Box::new(run)
+        });
+        let run =
+            PhaseRun { phase: *phase, argv, env, network, facts, optional, outside, disk: None };
         self.push(phase.name(), network == Network::Host, key, Work::Phase(run));
         Ok(())
     }
@@ -275,7 +286,7 @@ impl Links<'_> {
         let mut key = KeyBuilder::new("disk")
             .parent(&self.last)
             .part("form", text)
-            .part("to", outputs::path(request, request.types[0]).as_os_str().as_encoded_bytes());
+            .part("to", request.cwd.join(&request.output).as_os_str().as_encoded_bytes());
         if request.backend != Backend::Image {
             key = key.part("backend", format!("{:?}", request.backend));
         }

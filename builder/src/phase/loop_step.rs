@@ -10,7 +10,7 @@ use super::state::State;
 use crate::error::{Failure, Kind, Result};
 use crate::materialise::aside::Aside;
 use crate::materialise::loop_disk::LoopImage;
-use crate::materialise::outputs;
+use crate::materialise::{beside, outputs};
 
 impl Build<'_> {
     /// Lays the tree out on a loop device, runs `phases` (finalise.d and cleanup.d) on it and
@@ -42,8 +42,9 @@ impl Build<'_> {
             let state = self.last_phases_on(&mut image, phases, &before.state)?;
             image.finish(rules)?;
             let extra = self.session.directories(&state.output)?;
-            outputs::export(self.session, self.request, extra)?;
+            let beside = beside::export(self.session, self.request, extra)?;
             finished = outputs::convert(self.session, self.request, raw)?;
+            finished.extend(beside);
             let data = serde_json::to_value(&finished)
                 .map_err(|error| Failure::wrap(Kind::Internal, "outputs", &error))?;
             Ok(Done { state, data, ran: true })
@@ -63,13 +64,18 @@ impl Build<'_> {
         let host = HostDirectories { output, ..self.ground.host.clone() };
         let ground = Ground {
             session: self.session,
+            request: self.ground.request,
             host: &host,
+            hooks: self.ground.hooks,
             hooks_base: self.ground.hooks_base.clone(),
             tools_base: self.ground.tools_base.clone(),
             empty: self.ground.empty.clone(),
         };
         let mut state = state.clone();
         for run in phases {
+            if run.is_empty(self.session, &state)? {
+                continue;
+            }
             let mut run = self.sized(run);
             run.disk = Some(disk.clone());
             if let Some(facts) = &mut run.facts {

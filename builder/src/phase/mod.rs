@@ -9,6 +9,7 @@ pub mod build;
 pub mod cache;
 pub mod chain;
 pub mod failed;
+mod hook_failure;
 pub mod jobs;
 pub mod key;
 mod loop_step;

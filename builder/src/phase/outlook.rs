@@ -69,6 +69,11 @@ pub fn outlook(session: &Session, request: &Request, chain: &Chain<'_>) -> Resul
     };
     for step in &chain.steps {
         let recipe = &step.recipe;
+        if let Work::Phase(run) = &step.work
+            && run.is_empty(session, &done.state)?
+        {
+            continue;
+        }
         let found = match step.work {
             Work::Output { .. } => match outputs::up_to_date(session, request, recipe, &done)? {
                 Some((done, _)) => Found::Hit(Box::new(done)),

@@ -44,7 +44,10 @@ impl Watch {
 
     fn note(&self, text: String) {
         let Ok(mut seen) = self.0.lock() else { return };
-        if let Some(hook) = text.strip_prefix("dib-run-parts Running ") {
+        let running = ["dib-run-parts Running ", "dib-run-parts Sourcing environment file "]
+            .iter()
+            .find_map(|start| text.strip_prefix(start));
+        if let Some(hook) = running {
             seen.hook = Some(hook_name(hook));
         }
         if ["Invalid cross-device link", "cross-device link", "EXDEV", "[Errno 18]"]
@@ -60,7 +63,8 @@ impl Watch {
     }
 }
 
-/// `install.d/10-x` of `/tmp/in_target.d/install.d/10-x`.
+/// `install.d/10-x` of `/tmp/in_target.d/install.d/10-x`, `environment.d/x` of
+/// `/tmp/in_target.d/install.d/../environment.d/x`.
 fn hook_name(path: &str) -> String {
     let mut parts = path.trim().rsplit('/');
     match (parts.next(), parts.next()) {
@@ -82,9 +86,19 @@ pub struct PhaseSink {
 
 impl OutputSink for PhaseSink {
     fn line(&mut self, _stream: Stream, _elapsed: Duration, line: &[u8]) {
+        if switches_tracing(line) {
+            return;
+        }
         self.reporter.raw_line(&self.step, line);
         self.watch.note(printable(line));
     }
+}
+
+/// Whether a line is but the shell's trace of a hook that turns tracing on or off;
+/// diskimage-builder leaves those out, too.
+fn switches_tracing(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line);
+    text.contains("set +o") || text.contains("xtrace")
 }
 
 #[cfg(test)]
@@ -102,5 +116,7 @@ mod tests {
         assert_eq!(watch.hook().as_deref(), Some("install.d/10-x"));
         assert_eq!(watch.tail().len(), TAIL);
         assert!(watch.cross_device());
+        assert!(switches_tracing(b"+ set +o xtrace") && switches_tracing(b"++ shopt -po xtrace"));
+        assert!(!switches_tracing(b"+ set -eu"));
     }
 }

@@ -24,3 +24,5 @@ pub const RUN: &str = "/goldsmith/run";
 pub const BOOT: &str = "/goldsmith/boot";
 /// The builder's resolv.conf.
 pub const RESOLV_CONF: &str = "/goldsmith/resolv.conf";
+/// Where `python3` of the tools container finds the package that hooks import.
+pub const PYTHON: &str = "/usr/lib/python3/dist-packages/diskimage_builder";

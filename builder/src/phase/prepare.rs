@@ -48,6 +48,11 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     for (name, path) in &catalogue.overridden {
         session.reporter.info(format!("element {name} of {} is overridden", path.display()));
     }
+    if let Some(ramdisk) = &request.ramdisk {
+        catalogue.get(ramdisk).map_err(|failure| {
+            failure.hint("it is to make the ramdisk: --ramdisk-element or RAMDISK_ELEMENT names it")
+        })?;
+    }
     let wanted = crate::compat::implicit_elements(request);
     let graph = resolve(&catalogue, &wanted)?;
     let base = find_base(&graph, request)?;
@@ -58,6 +63,11 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
         })
         .collect();
     let hooks = collect(&graph, &left_out)?;
+    if let Some(element) = hooks.element_of("first-boot.d") {
+        session.reporter.warn(format!(
+            "element {element} has first-boot.d, which is deprecated: use cloud-init or a systemd unit"
+        ));
+    }
     let seed = format!("{}/{}", request.arch, graph.names());
     let elements: Vec<_> =
         graph.elements.iter().map(|e| (e.name.clone(), e.path.clone())).collect();
@@ -68,6 +78,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
         fs_type: &request.fs_type,
         root_label: request.root_label.as_deref(),
         journal_mib: request.journal_mib,
+        mkfs_options: &request.mkfs_options,
         seed: &seed,
         epoch: 0,
     })?;
@@ -131,6 +142,7 @@ pub(super) fn host_directories(
         lockfiles,
         output,
         files: environment.files.clone(),
+        host_files: environment.host_files.clone(),
         resolv_conf,
     })
 }

@@ -12,8 +12,10 @@ use super::paths;
 use super::sandbox::{HostDirectories, Ran, TreeMount, Trees};
 use super::session::Session;
 use super::state::{State, parse_recorded};
-use super::table::{Phase, Place};
+use super::table::{PHASES, Phase, Place};
 use crate::error::{Failure, Kind, Result};
+use crate::hook::HookTree;
+use crate::request::Request;
 
 /// The largest record of mounts that is read back.
 const RECORD_LIMIT: u64 = 1 << 20;
@@ -23,9 +25,13 @@ const RECORD_LIMIT: u64 = 1 << 20;
 pub struct Ground<'a> {
     /// Store, identity, reporter.
     pub session: &'a Session,
+    /// What the user wants.
+    pub request: &'a Request,
     /// Host directories that sandboxes see.
     pub host: &'a HostDirectories,
     /// The generated hooks tree.
+    pub hooks: &'a HookTree,
+    /// The same, as a directory.
     pub hooks_base: PathBuf,
     /// The tools container, bottom first.
     pub tools_base: Vec<PathBuf>,
@@ -48,6 +54,44 @@ pub struct PhaseRun {
     pub facts: Option<String>,
     /// The disk, when the phase works on that and not on layers.
     pub disk: Option<MountedDisk>,
+    /// No element has hooks for it: it runs only if earlier hooks put some into its directory.
+    pub optional: bool,
+    /// What `break_outside_target` asks for: runs in the tools container when a hook failed.
+    pub outside: Option<Box<Self>>,
+}
+
+impl Default for PhaseRun {
+    fn default() -> Self {
+        Self {
+            phase: PHASES[0],
+            argv: Vec::new(),
+            env: BTreeMap::new(),
+            network: Network::None,
+            facts: None,
+            disk: None,
+            optional: false,
+            outside: None,
+        }
+    }
+}
+
+impl PhaseRun {
+    /// Whether there is nothing to run, given the trees that the phase starts from.
+    ///
+    /// # Errors
+    ///
+    /// When a snapshot is gone.
+    pub fn is_empty(&self, session: &Session, before: &State) -> Result<bool> {
+        if !self.optional {
+            return Ok(false);
+        }
+        let added = session.directories(&before.hooks)?;
+        let holds_one = |tree: &PathBuf| {
+            fs_err::read_dir(tree.join(self.phase.directory))
+                .is_ok_and(|mut entries| entries.next().is_some())
+        };
+        Ok(!added.iter().any(holds_one))
+    }
 }
 
 /// A disk that phases work on: the loop backend's.
@@ -60,11 +104,11 @@ pub struct MountedDisk {
 }
 
 /// The directories a run writes; each becomes a snapshot or is removed.
-struct Workspace {
-    mnt: Pending,
+pub(super) struct Workspace {
+    pub(super) mnt: Pending,
     hooks: Pending,
     tools: Option<Pending>,
-    output: Option<Pending>,
+    pub(super) output: Option<Pending>,
     boot: Option<Pending>,
     run: tempfile::TempDir,
 }
@@ -87,7 +131,7 @@ impl Ground<'_> {
                 return self.keep(run, start, workspace, false);
             }
             if !ran.watch.cross_device() {
-                return Err(self.hook_failure(run, start, workspace, &ran));
+                return Err(self.failed(run, start, workspace, &ran));
             }
             self.session.reporter.warn(format!(
                 "{}: a program could not rename a directory of a lower layer (EXDEV); running the phase again on a plain copy of the tree",
@@ -98,7 +142,7 @@ impl Ground<'_> {
             if ran.outcome.status == ExitStatus::Code(0) {
                 return self.keep(run, start, workspace, true);
             }
-            Err(self.hook_failure(run, start, workspace, &ran))
+            Err(self.failed(run, start, workspace, &ran))
         })
     }
 
@@ -113,21 +157,12 @@ impl Ground<'_> {
         if ran.outcome.status == ExitStatus::Code(0) {
             return Ok(self.keep(run, before, workspace, false)?.state);
         }
-        Err(self.hook_failure(run, before, workspace, &ran))
+        Err(self.failed(run, before, workspace, &ran))
     }
 
     fn attempt(&self, run: &PhaseRun, before: &State, flat: bool) -> Result<(Workspace, Ran)> {
         let session = self.session;
-        let host = run.phase.place == Place::Host;
-        let optional = |wanted: bool| wanted.then(|| session.pending()).transpose();
-        let workspace = Workspace {
-            mnt: session.pending()?,
-            hooks: session.pending()?,
-            tools: optional(host)?,
-            output: optional(host)?,
-            boot: optional(run.facts.is_some())?,
-            run: self.run_directory()?,
-        };
+        let workspace = self.workspace(run)?;
         if let (Some(boot), Some(facts)) = (&workspace.boot, &run.facts) {
             self.write_facts(boot, facts)?;
         }
@@ -135,6 +170,20 @@ impl Ground<'_> {
         plan.stdin = breaks::stdin(&run.env, &run.phase);
         let ran = session.run(run.phase.name(), &plan)?;
         Ok((workspace, ran))
+    }
+
+    pub(super) fn workspace(&self, run: &PhaseRun) -> Result<Workspace> {
+        let session = self.session;
+        let host = run.phase.place == Place::Host;
+        let optional = |wanted: bool| wanted.then(|| session.pending()).transpose();
+        Ok(Workspace {
+            mnt: session.pending()?,
+            hooks: session.pending()?,
+            tools: optional(host)?,
+            output: optional(host)?,
+            boot: optional(run.facts.is_some())?,
+            run: self.run_directory()?,
+        })
     }
 
     fn plan(
@@ -157,6 +206,17 @@ impl Ground<'_> {
         } else {
             TreeMount::Overlay(lowers, &workspace.mnt)
         };
+        self.plan_on(run, before, workspace, mnt)
+    }
+
+    pub(super) fn plan_on(
+        &self,
+        run: &PhaseRun,
+        before: &State,
+        workspace: &Workspace,
+        mnt: TreeMount<'_>,
+    ) -> Result<SandboxPlan> {
+        let session = self.session;
         let mut hooks = vec![self.hooks_base.clone()];
         hooks.extend(session.directories(&before.hooks)?);
         let mut tools = self.tools_base.clone();
@@ -221,41 +281,6 @@ impl Ground<'_> {
         Ok(Done { state, ..Done::default() })
     }
 
-    /// Says what failed: phase, hook, status, the last lines, how to look at it.
-    fn hook_failure(
-        &self,
-        run: &PhaseRun,
-        before: &State,
-        workspace: Workspace,
-        ran: &Ran,
-    ) -> Failure {
-        let phase = run.phase.directory;
-        let hook = ran.watch.hook().unwrap_or_else(|| phase.to_owned());
-        let (how, status) = match ran.outcome.status {
-            ExitStatus::Code(code) => (format!("exited with status {code}"), code),
-            ExitStatus::Signal(signal) => (format!("was killed by signal {signal}"), 128 + signal),
-            ExitStatus::TimedOut => ("ran into the time limit".to_owned(), 124),
-            ExitStatus::Interrupted => ("was interrupted".to_owned(), 130),
-        };
-        let mut failure = Failure::new(Kind::Build, format!("hook {hook} {how}"));
-        failure.hook_status = Some(status);
-        let tail = ran.watch.tail();
-        let space = self.session.space_hint(&tail);
-        if !tail.is_empty() {
-            failure = failure.hint(format!("the last {} lines of {phase}:", tail.len()));
-            for line in tail {
-                failure = failure.hint(format!("  | {line}"));
-            }
-        }
-        failure.hints.extend(space);
-        match super::failed::keep(self.session, before, workspace.mnt) {
-            Ok(()) => {
-                failure.hint("`goldsmith run --failed -- bash` opens the image as the hook left it")
-            }
-            Err(error) => failure.hint(format!("what the hook wrote could not be kept: {error}")),
-        }
-    }
-
     /// A directory that shims write to: owned by the sandbox's root.
     fn run_directory(&self) -> Result<tempfile::TempDir> {
         let io = |error: std::io::Error| Failure::wrap(Kind::Host, "the cache", &error);
@@ -315,7 +340,7 @@ fn read_record(path: &Path) -> Result<String> {
 }
 
 impl Workspace {
-    fn discard(self, session: &Session) -> Result<()> {
+    pub(super) fn discard(self, session: &Session) -> Result<()> {
         session.discard(self.mnt)?;
         session.discard(self.hooks)?;
         for pending in [self.tools, self.output, self.boot].into_iter().flatten() {

@@ -34,6 +34,8 @@ pub struct HostDirectories {
     pub output: PathBuf,
     /// Single files that variables name: sandbox path, host path.
     pub files: Vec<(PathBuf, PathBuf)>,
+    /// The same that host phases alone see.
+    pub host_files: Vec<(PathBuf, PathBuf)>,
     /// The text of the builder's resolv.conf.
     pub resolv_conf: String,
 }
@@ -119,6 +121,7 @@ impl HostDirectories {
         let mut mounts = vec![
             bind(paths::LIB, &self.lib, true),
             bind(paths::SHIMS, &self.shims, true),
+            bind(paths::PYTHON, &self.lib.join("python/diskimage_builder"), true),
             bind(paths::RUN, trees.run, false),
             bind(format!("{}/image-create", paths::CACHE), &self.image_cache, false),
             bind(format!("{}/lockfiles", paths::CACHE), &self.lockfiles, false),
@@ -128,7 +131,7 @@ impl HostDirectories {
         for (index, directory) in self.elements.iter().enumerate() {
             mounts.push(bind(format!("{}/{index}", paths::ELEMENTS), directory, true));
         }
-        for (inside, outside) in &self.files {
+        for (inside, outside) in self.files.iter().chain(&self.host_files) {
             mounts.push(bind(inside.clone(), outside, true));
         }
         if let Some((uppers, pending)) = &trees.output {

@@ -82,7 +82,7 @@ impl Tree {
             }
             merged.push(entry);
         }
-        Ok(Self { entries: merged, roots })
+        Ok(Self { entries: merged, roots, volumes: Vec::new() })
     }
 }
 

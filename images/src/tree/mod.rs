@@ -6,7 +6,9 @@
 
 mod merge;
 mod normalise;
+mod sparse;
 mod tar;
+mod usage;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,12 +21,15 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 pub use merge::MergeError;
 pub use normalise::{Affected, Normalise};
 
+use crate::read::{Content, Volume};
+
 /// All paths of an image, sorted by their bytes, parents before children.
 #[derive(Debug, Default)]
 pub struct Tree {
     /// The entries; the root, whose path is empty, is the first.
     pub entries: Vec<Entry>,
     roots: Vec<OwnedFd>,
+    volumes: Vec<Arc<dyn Volume>>,
 }
 
 /// One path.
@@ -92,11 +97,34 @@ pub enum Source {
         /// Index of the layer, the bottom one being 0.
         layer: usize,
     },
+    /// In a file system of an image.
+    Volume {
+        /// Its index.
+        volume: usize,
+        /// The node there.
+        id: u64,
+    },
     /// In memory.
     Bytes(Arc<[u8]>),
 }
 
 impl Tree {
+    /// A tree of file systems that lie in an image: the entries, in any order, name them by
+    /// their index.
+    pub(crate) fn of_volumes(mut entries: Vec<Entry>, volumes: Vec<Arc<dyn Volume>>) -> Self {
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { entries, roots: Vec::new(), volumes }
+    }
+
+    /// Where the bytes of a file lie in an image; nothing for other files.
+    fn content(&self, entry: &Entry) -> io::Result<Option<Content>> {
+        let Kind::File { source: Source::Volume { volume, id }, .. } = &entry.kind else {
+            return Ok(None);
+        };
+        let volume = self.volumes.get(*volume).ok_or(io::ErrorKind::NotFound)?;
+        volume.content(*id).map(Some).map_err(io::Error::other)
+    }
+
     /// The entry at `path`.
     pub fn get(&self, path: &[u8]) -> Option<&Entry> {
         self.position(path).ok().map(|at| &self.entries[at])
@@ -149,6 +177,10 @@ impl Tree {
             Kind::File { source: Source::Bytes(bytes), .. } => {
                 Ok(Box::new(io::Cursor::new(Arc::clone(bytes))))
             }
+            Kind::File { source: Source::Volume { .. }, .. } => {
+                let content = self.content(entry)?.ok_or(io::ErrorKind::NotFound)?;
+                Ok(Box::new(content.reader()))
+            }
             Kind::File { source: Source::Layer { layer }, .. } => {
                 Ok(Box::new(self.open_layer(*layer, &entry.path)?))
             }
@@ -166,12 +198,6 @@ impl Tree {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let name = std::ffi::OsStr::from_bytes(path);
         Ok(File::from(openat2(root, name, flags, Mode::empty(), resolve)?))
-    }
-
-    /// What `du -a -c -x` of diskimage-builder would add up to, in KiB: whole blocks of
-    /// 4 KiB, each file once.
-    pub fn du_kib(&self) -> u64 {
-        self.entries.iter().map(Entry::du_kib).sum()
     }
 }
 
@@ -194,15 +220,6 @@ impl Entry {
                 .path
                 .strip_prefix(directory)
                 .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-    }
-
-    fn du_kib(&self) -> u64 {
-        match &self.kind {
-            Kind::File { size, .. } => size.div_ceil(4096) * 4,
-            Kind::Dir => 4,
-            Kind::Symlink(to) if to.len() >= 60 => 4,
-            _ => 0,
-        }
     }
 }
 

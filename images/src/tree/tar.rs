@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use tar::{Builder, EntryType, Header};
 
-use super::{Entry, Kind, Tree};
+use super::{Entry, Kind, Tree, sparse};
 
 /// The longest name and link target that a ustar header holds.
 const NAME: usize = 100;
@@ -32,7 +32,9 @@ impl Tree {
             name.push(b'/');
         }
         let mut records: Vec<(String, Vec<u8>)> = Vec::new();
-        let mut header = Header::new_ustar();
+        let content = self.content(entry)?;
+        let holes = content.as_ref().and_then(sparse::segments);
+        let mut header = if holes.is_some() { Header::new_gnu() } else { Header::new_ustar() };
         header.set_mode(entry.mode);
         header.set_uid(entry.uid.into());
         header.set_gid(entry.gid.into());
@@ -51,10 +53,25 @@ impl Tree {
             let key = format!("SCHILY.xattr.{}", String::from_utf8_lossy(xattr));
             records.push((key, value.clone()));
         }
+        let map = match (&holes, &entry.kind) {
+            (Some(holes), Kind::File { size, .. }) => sparse::describe(&mut header, holes, *size),
+            _ => Vec::new(),
+        };
         header.set_cksum();
         if !records.is_empty() {
             let pairs = records.iter().map(|(key, value)| (key.as_str(), value.as_slice()));
             builder.append_pax_extensions(pairs)?;
+        }
+        if let (Some(holes), Some(content)) = (holes, content) {
+            let size = header.entry_size()?;
+            let stored = Exact { inner: sparse::stored(content, holes), left: size };
+            // The map belongs to the header: its length is not part of the size.
+            let out = builder.get_mut();
+            out.write_all(header.as_bytes())?;
+            out.write_all(&map)?;
+            let copied = io::copy(&mut { stored }, out)?;
+            let padding = usize::try_from(copied.wrapping_neg() % 512).unwrap_or(0);
+            return out.write_all(&[0; 512][..padding]);
         }
         if size == 0 {
             return builder.append(&header, io::empty());

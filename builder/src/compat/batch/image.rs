@@ -78,6 +78,7 @@ pub(super) struct Images {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Invocation {
     pub(super) name: String,
+    pub(super) program: &'static str,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) arguments: Vec<String>,
 }
@@ -93,7 +94,7 @@ impl Invocation {
             .iter()
             .map(|(name, value)| format!("{name}={}", quote(value)))
             .collect();
-        words.push("disk-image-create".to_owned());
+        words.push(self.program.to_owned());
         words.extend(self.arguments.iter().map(|word| quote(word)));
         words.join(" ")
     }
@@ -141,11 +142,7 @@ impl Images {
     }
 
     /// The commands.
-    ///
-    /// # Errors
-    ///
-    /// For a ramdisk, which this version does not make.
-    pub(super) fn invocations(&self) -> Result<Vec<Invocation>> {
+    pub(super) fn invocations(&self) -> Vec<Invocation> {
         self.images.iter().map(|(name, image)| invocation(name, image)).collect()
     }
 }
@@ -209,7 +206,8 @@ fn words(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(scalar).collect()
 }
 
-fn invocation(name: &str, image: &Map<String, Value>) -> Result<Invocation> {
+fn invocation(name: &str, image: &Map<String, Value>) -> Invocation {
+    let mut program = "disk-image-create";
     let mut environment = BTreeMap::new();
     let mut arguments = Vec::new();
     for (key, form) in KEYS {
@@ -246,14 +244,11 @@ fn invocation(name: &str, image: &Map<String, Value>) -> Result<Invocation> {
                 arguments.extend([(*option).to_owned(), pairs.join(",")]);
             }
             Form::Elements => arguments.extend(words(value)),
-            Form::Ramdisk if value == &Value::Bool(true) => {
-                let message = format!("{name}: ramdisks cannot be built yet");
-                return Err(Failure::new(Kind::Configuration, message).hint("leave ramdisk out"));
-            }
+            Form::Ramdisk if value == &Value::Bool(true) => program = "ramdisk-image-create",
             Form::Ramdisk => {}
         }
     }
-    Ok(Invocation { name: name.to_owned(), environment, arguments })
+    Invocation { name: name.to_owned(), program, environment, arguments }
 }
 
 #[cfg(test)]
@@ -265,7 +260,7 @@ mod tests {
         for text in files {
             images.add("x.yaml", text)?;
         }
-        Ok(images.invocations()?.iter().map(Invocation::text).collect())
+        Ok(images.invocations().iter().map(Invocation::text).collect())
     }
 
     #[test]
@@ -278,6 +273,10 @@ mod tests {
         ];
         assert_eq!(texts(&[one, two]).unwrap(), expected);
         assert_eq!(texts(&["- elements: [x]\n"]).unwrap(), ["disk-image-create -o image x"]);
+        let ramdisk = "- ramdisk: true\n  ramdisk-element: mine\n  elements: [x]\n";
+        let expected = ["ramdisk-image-create -o image --ramdisk-element mine x"];
+        assert_eq!(texts(&[ramdisk]).unwrap(), expected);
+        assert_eq!(texts(&["- ramdisk: false\n"]).unwrap(), ["disk-image-create -o image"]);
     }
 
     #[test]
@@ -292,7 +291,7 @@ mod tests {
             ("- debug-trace: 3\n", "must be 0, 1 or 2"),
             ("- checksum: 1\n", "must be true or false"),
             ("- environment: [a]\n", "must be a map"),
-            ("- ramdisk: true\n", "ramdisks cannot be built yet"),
+            ("- ramdisk: 1\n", "ramdisk must be true or false"),
         ] {
             let failure = texts(&[text]).unwrap_err();
             assert!(failure.message.contains(part), "{text}: {failure}");

@@ -1,6 +1,6 @@
 //! `diskimage-builder`: images described in YAML files (contract 1.4).
 //!
-//! Each image becomes one command line of `disk-image-create`, run as a process of its own.
+//! Each image becomes one command line of `disk-image-create` or `ramdisk-image-create`, run as a process of its own.
 
 mod image;
 
@@ -60,7 +60,7 @@ pub fn diskimage_builder(arguments: &[OsString]) -> Result<u8> {
             .map_err(|error| Failure::wrap(Kind::Configuration, "an image description", &error))?;
         images.add(file, &text)?;
     }
-    let invocations = images.invocations()?;
+    let invocations = images.invocations();
     let mut failed = Vec::new();
     for invocation in &invocations {
         crate::report::pass(invocation.text().as_bytes(), true);
@@ -85,13 +85,13 @@ pub fn diskimage_builder(arguments: &[OsString]) -> Result<u8> {
 /// A process of its own: its environment is the image's, and a failure ends only it.
 fn run(invocation: &Invocation) -> Result<()> {
     let status = Command::new("/proc/self/exe")
-        .arg0("disk-image-create")
+        .arg0(invocation.program)
         .args(&invocation.arguments)
         .envs(&invocation.environment)
         .status()
-        .map_err(|error| Failure::wrap(Kind::Host, "disk-image-create", &error))?;
+        .map_err(|error| Failure::wrap(Kind::Host, invocation.program, &error))?;
     if status.success() {
         return Ok(());
     }
-    Err(Failure::new(Kind::Build, format!("{}: disk-image-create: {status}", invocation.name)))
+    Err(Failure::new(Kind::Build, format!("{}: {}: {status}", invocation.name, invocation.program)))
 }

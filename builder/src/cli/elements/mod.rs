@@ -1,5 +1,9 @@
 //! `goldsmith elements`.
 
+mod audit;
+mod lint;
+mod test;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -59,6 +63,13 @@ pub enum ElementsVerb {
         #[arg(required = true, value_name = "ELEMENT")]
         elements: Vec<String>,
     },
+    /// Find mistakes in elements without running them; status 1 when there are any
+    Lint(lint::LintArgs),
+    /// Say of every element of a tree whether a test of goldsmith builds it, and if not, what is
+    /// known to stand against it
+    Audit(audit::AuditArgs),
+    /// Run the tests that elements bring along; status 1 when one fails
+    Test(test::TestArgs),
 }
 
 /// Runs the verb.
@@ -69,6 +80,9 @@ pub enum ElementsVerb {
 pub fn run(verb: &ElementsVerb, cache: &Path) -> Result<u8> {
     let mut request = super::caller_request()?;
     match verb {
+        ElementsVerb::Audit(args) => return audit::run(args, &request, cache),
+        ElementsVerb::Test(args) => return test::run(args, &mut request, cache),
+        ElementsVerb::Lint(args) => return lint::run(args, &mut request, cache),
         ElementsVerb::List { search, json } => {
             let catalogue = catalogue(&mut request, search, cache)?;
             crate::report::print(&if *json {

@@ -1,0 +1,110 @@
+//! Where on a disk file systems may lie.
+
+mod gpt;
+mod mbr;
+
+use std::io;
+use std::sync::Arc;
+
+use super::format::{Format, Magic};
+use super::medium::{Medium, Part};
+
+/// Why a partition table is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PartitionError {
+    /// The disk cannot be read.
+    #[error("the disk cannot be read")]
+    Read(#[from] io::Error),
+    /// Both copies of the GPT are damaged.
+    #[error("the partition table (GPT) is damaged: {reason}")]
+    Gpt {
+        /// What is wrong with the first copy.
+        reason: &'static str,
+    },
+    /// The chain of logical partitions does not end.
+    #[error("the chain of logical partitions (MBR) is damaged")]
+    Chain,
+}
+
+/// What a table says that a partition is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The EFI system partition.
+    Efi,
+    /// /boot, as the Boot Loader Specification marks it.
+    Boot,
+    /// The root file system, as the Discoverable Partitions Specification marks it.
+    Root,
+    /// Nothing that counts here.
+    Other,
+}
+
+/// Where a partition comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The disk has no table: the whole of it.
+    Whole,
+    /// The partition of that number.
+    Number(u32),
+}
+
+impl std::fmt::Display for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Whole => f.write_str("the whole disk"),
+            Self::Number(number) => write!(f, "partition {number}"),
+        }
+    }
+}
+
+/// A range of the disk.
+#[derive(Debug)]
+pub struct Partition {
+    /// Where it comes from.
+    pub slot: Slot,
+    /// What the table says it is for.
+    pub role: Role,
+    /// Its bytes.
+    pub part: Arc<Part>,
+}
+
+/// A row of a table: number, role, first byte, length in bytes.
+struct Row {
+    number: u32,
+    role: Role,
+    start: u64,
+    size: u64,
+}
+
+/// Finds the partitions of a disk; without a table the whole disk is one.
+///
+/// # Errors
+///
+/// When the disk cannot be read, or has a table that makes no sense.
+pub fn partitions(disk: &Arc<dyn Medium>) -> Result<Vec<Partition>, PartitionError> {
+    let whole = || Partition {
+        slot: Slot::Whole,
+        role: Role::Other,
+        part: Arc::new(Part::new(Arc::clone(disk), 0, disk.size())),
+    };
+    let rows = match gpt::rows(disk.as_ref())? {
+        Some(rows) => rows,
+        // A FAT begins with a boot sector that ends as an MBR does.
+        None if Magic::find(disk.as_ref())?.is_some_and(|found| found.format == Format::Fat) => {
+            return Ok(vec![whole()]);
+        }
+        None => mbr::rows(disk.as_ref())?,
+    };
+    if rows.is_empty() {
+        return Ok(vec![whole()]);
+    }
+    let rows = rows.into_iter().filter(|row| row.start < disk.size() && row.size > 0);
+    Ok(rows
+        .map(|row| Partition {
+            slot: Slot::Number(row.number),
+            role: row.role,
+            part: Arc::new(Part::new(Arc::clone(disk), row.start, row.size)),
+        })
+        .collect())
+}

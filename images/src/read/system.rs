@@ -1,0 +1,394 @@
+//! Which file systems of a disk are mounted where, and the tree that they make together.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::format::{Format, Magic};
+use super::medium::Medium;
+use super::open_volume;
+use super::partition::{PartitionError, Role, Slot, partitions};
+use super::volume::{NodeKind, Volume, VolumeError, look_up, read_small};
+use crate::tree::{Entry, Kind, Source, Tree};
+
+/// Why a disk's tree cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SystemError {
+    /// The partition table cannot be read.
+    #[error(transparent)]
+    Partitions(#[from] PartitionError),
+    /// No file system that can be read has what was looked for.
+    #[error("no file system here that can be read holds {wanted}; found: {found}")]
+    Nothing {
+        /// What was looked for.
+        wanted: &'static str,
+        /// What there is, for people.
+        found: String,
+        /// A format that was found and is not read.
+        unread: Option<Format>,
+    },
+    /// A file system is damaged.
+    #[error("{slot}: {path}")]
+    Volume {
+        /// Which.
+        slot: Slot,
+        /// The path that was read, or the mount point.
+        path: String,
+        /// What is wrong.
+        source: VolumeError,
+    },
+    /// The tree is larger than an honest one.
+    #[error("{slot}: {what}")]
+    Limit {
+        /// Which.
+        slot: Slot,
+        /// What there is too much of.
+        what: &'static str,
+    },
+}
+
+/// What lies in a partition.
+#[derive(Debug)]
+pub struct Found {
+    /// Which partition.
+    pub slot: Slot,
+    /// What the table says it is for.
+    pub role: Role,
+    /// The format and its names, if it is a known one.
+    pub magic: Option<Magic>,
+    /// The file system, where it can be read.
+    volume: Option<Arc<dyn Volume>>,
+    size: u64,
+}
+
+/// The file systems of a disk with their mount points, the root first.
+#[derive(Debug)]
+pub struct System {
+    /// All partitions.
+    pub found: Vec<Found>,
+    /// Mount points (relative, empty for the root) and indices of `found`.
+    mounts: Vec<(Vec<u8>, usize)>,
+}
+
+/// The longest path (PATH_MAX); no program could name a longer one.
+const PATH: usize = 4096;
+/// The most bytes of names of a whole tree: they are kept in memory.
+const NAMES: u64 = 512 << 20;
+/// The most of an fstab that is read.
+const FSTAB: u64 = 1 << 20;
+
+impl System {
+    /// Looks at all partitions of a disk and finds out which file system is mounted where:
+    /// the root is the one with an /etc, the others are found by its fstab, /boot and the
+    /// EFI system partition by the types of their partitions too.
+    ///
+    /// # Errors
+    ///
+    /// When the disk cannot be read or a file system that can be read is damaged.
+    pub fn find(disk: &Arc<dyn Medium>) -> Result<Self, SystemError> {
+        let mut found = Vec::new();
+        for partition in partitions(disk)? {
+            let part: Arc<dyn Medium> = partition.part;
+            let magic = Magic::find(part.as_ref()).map_err(PartitionError::from)?;
+            let slot = partition.slot;
+            let volume = match &magic {
+                Some(Magic { format: format @ (Format::Ext | Format::Fat), .. }) => {
+                    let opened = open_volume(Arc::clone(&part), *format);
+                    Some(opened.map_err(|source| volume_error(slot, b"", source))?)
+                }
+                _ => None,
+            };
+            let size = part.size();
+            found.push(Found { slot, role: partition.role, magic, volume, size });
+        }
+        let mut system = Self { found, mounts: Vec::new() };
+        let root = system.root()?;
+        if let Some(root) = root {
+            system.mounts.push((Vec::new(), root));
+            system.fstab(root)?;
+        }
+        system.by_role();
+        system.mounts.sort();
+        Ok(system)
+    }
+
+    fn readable(&self) -> impl Iterator<Item = (usize, &Found, &Arc<dyn Volume>)> {
+        let all = self.found.iter().enumerate();
+        all.filter_map(|(index, found)| Some((index, found, found.volume.as_ref()?)))
+    }
+
+    /// The partition with /etc; of several the one that the table calls root, else the last.
+    fn root(&self) -> Result<Option<usize>, SystemError> {
+        let mut best = None;
+        for (index, found, volume) in self.readable() {
+            if matches!(found.role, Role::Efi | Role::Boot) {
+                continue;
+            }
+            let etc = look_up(volume.as_ref(), b"etc")
+                .map_err(|source| volume_error(found.slot, b"etc", source))?;
+            let rank = (etc.is_some(), found.role == Role::Root, index);
+            if etc.is_some() && best.is_none_or(|other| rank > other) {
+                best = Some(rank);
+            }
+        }
+        Ok(best.map(|(_, _, index)| index))
+    }
+
+    /// Mounts what the root's fstab names by label or identifier.
+    fn fstab(&mut self, root: usize) -> Result<(), SystemError> {
+        let Some(Found { slot, volume: Some(volume), .. }) = self.found.get(root) else {
+            return Ok(());
+        };
+        let failed = |source| volume_error(*slot, b"etc/fstab", source);
+        let file = look_up(volume.as_ref(), b"etc/fstab").map_err(failed)?;
+        let Some(file) = file else { return Ok(()) };
+        if volume.node(file).map_err(failed)?.kind != NodeKind::File {
+            return Ok(());
+        }
+        let text = read_small(volume.as_ref(), file, FSTAB).map_err(failed)?;
+        for line in String::from_utf8_lossy(&text).lines() {
+            let mut words = line.split_whitespace();
+            let (Some(what), Some(point)) = (words.next(), words.next()) else { continue };
+            let Some(point) = point.strip_prefix('/').filter(|point| !point.is_empty()) else {
+                continue;
+            };
+            let wanted = |found: &Found| {
+                let Some(magic) = &found.magic else { return false };
+                match what.split_once('=') {
+                    Some(("LABEL", label)) => magic.label == label.trim_matches('"'),
+                    Some(("UUID", id)) => magic.uuid.eq_ignore_ascii_case(id.trim_matches('"')),
+                    _ => false,
+                }
+            };
+            let index = self.readable().find(|(_, found, _)| wanted(found)).map(|(i, _, _)| i);
+            if let Some(index) = index {
+                self.mount(point.trim_end_matches('/').as_bytes(), index);
+            }
+        }
+        Ok(())
+    }
+
+    fn by_role(&mut self) {
+        let label = |found: &Found| {
+            found.magic.as_ref().is_some_and(|magic| magic.label.eq_ignore_ascii_case("boot"))
+        };
+        let first = |wanted: &dyn Fn(&Found) -> bool| {
+            self.readable().find(|(_, found, _)| wanted(found)).map(|(index, _, _)| index)
+        };
+        let boot = first(&|found| found.role == Role::Boot).or_else(|| first(&label));
+        let efi = first(&|found| found.role == Role::Efi);
+        for (point, index) in [(&b"boot"[..], boot), (b"boot/efi", efi)] {
+            if let Some(index) = index {
+                self.mount(point, index);
+            }
+        }
+    }
+
+    /// Mounts a file system once, and one only at each place.
+    fn mount(&mut self, point: &[u8], index: usize) {
+        if self.mounts.iter().all(|(at, mounted)| at != point && *mounted != index) {
+            self.mounts.push((point.to_vec(), index));
+        }
+    }
+
+    /// Whether there is a root file system that can be read.
+    pub fn has_root(&self) -> bool {
+        self.mounts.first().is_some_and(|(point, _)| point.is_empty())
+    }
+
+    /// What is mounted where, for people.
+    pub fn mounts(&self) -> Vec<(String, Slot)> {
+        let all = self.mounts.iter();
+        all.filter_map(|(point, index)| {
+            let point = format!("/{}", String::from_utf8_lossy(point));
+            Some((point, self.found.get(*index)?.slot))
+        })
+        .collect()
+    }
+
+    /// That nothing here has `wanted`, and what there is instead.
+    pub fn nothing(&self, wanted: &'static str) -> SystemError {
+        let list: Vec<_> = self
+            .found
+            .iter()
+            .filter_map(|found| Some(format!("{} in {}", found.magic.as_ref()?.format, found.slot)))
+            .collect();
+        let found = if list.is_empty() { "nothing known".to_owned() } else { list.join(", ") };
+        let unread = self.found.iter().filter(|found| found.volume.is_none());
+        let unread = unread.filter_map(|found| Some(found.magic.as_ref()?.format));
+        // Swap next to it is not what is missing.
+        let unread = unread.filter(|format| *format != Format::Swap).next_back();
+        SystemError::Nothing { wanted, found, unread }
+    }
+
+    /// The tree of what lies in `below` (relative, empty for all), all file systems in their
+    /// places. Without a root file system there are only the others.
+    ///
+    /// # Errors
+    ///
+    /// When a file system is damaged, or holds more than fits on its disk.
+    pub fn tree(&self, below: &[u8]) -> Result<Tree, SystemError> {
+        let points: HashSet<&[u8]> = self.mounts.iter().map(|(at, _)| at.as_slice()).collect();
+        let mut walk =
+            Walk { points, below, names: NAMES, entries: Vec::new(), counted: HashSet::new() };
+        let mut volumes = Vec::new();
+        for (point, index) in &self.mounts {
+            let Some(Found { slot, size, volume: Some(volume), .. }) = self.found.get(*index)
+            else {
+                continue;
+            };
+            let disk = Disk { slot: *slot, index: volumes.len(), size: *size, volume };
+            walk.volume(&disk, point)?;
+            volumes.push(Arc::clone(volume));
+        }
+        // Names that lead to one inode: the first is the file, the others are links to it.
+        walk.entries.sort_by(|a, b| a.0.path.cmp(&b.0.path));
+        let mut first: HashMap<(usize, u64), Vec<u8>> = HashMap::new();
+        let mut entries = Vec::with_capacity(walk.entries.len());
+        for (mut entry, several) in walk.entries {
+            if let Some(inode) = several {
+                match first.get(&inode) {
+                    Some(path) => entry.kind = Kind::Hardlink(path.clone()),
+                    None => {
+                        first.insert(inode, entry.path.clone());
+                    }
+                }
+            }
+            entries.push(entry);
+        }
+        Ok(Tree::of_volumes(entries, volumes))
+    }
+}
+
+fn volume_error(slot: Slot, path: &[u8], source: VolumeError) -> SystemError {
+    SystemError::Volume { slot, path: format!("/{}", String::from_utf8_lossy(path)), source }
+}
+
+/// A file system that is walked.
+struct Disk<'a> {
+    slot: Slot,
+    index: usize,
+    size: u64,
+    volume: &'a Arc<dyn Volume>,
+}
+
+/// Where the entries of all file systems go.
+struct Walk<'a> {
+    points: HashSet<&'a [u8]>,
+    below: &'a [u8],
+    /// Bytes of names that are left.
+    names: u64,
+    /// With the volume and number of files of several names.
+    entries: Vec<(Entry, Option<(usize, u64)>)>,
+    /// Those of several names whose content was counted.
+    counted: HashSet<(usize, u64)>,
+}
+
+impl Walk<'_> {
+    /// Whether a path is asked for, or leads to what is.
+    fn wanted(&self, path: &[u8]) -> bool {
+        let under = |path: &[u8], of: &[u8]| {
+            of.is_empty()
+                || path.strip_prefix(of).is_some_and(|r| r.is_empty() || r.starts_with(b"/"))
+        };
+        under(path, self.below) || under(self.below, path)
+    }
+
+    fn volume(&mut self, disk: &Disk<'_>, point: &[u8]) -> Result<(), SystemError> {
+        let volume = disk.volume.as_ref();
+        let root = volume.root();
+        let mut seen = HashSet::from([root]);
+        let mut taken = 0u64;
+        let mut waiting = vec![(point.to_vec(), root)];
+        if self.wanted(point) {
+            self.entry(disk, point, root, &mut taken)?;
+        }
+        while let Some((path, id)) = waiting.pop() {
+            if !self.wanted(&path) {
+                continue;
+            }
+            let failed = |source| volume_error(disk.slot, &path, source);
+            let mut names = HashSet::new();
+            for name in volume.list(id).map_err(failed)? {
+                let mut full = path.clone();
+                if !full.is_empty() {
+                    full.push(b'/');
+                }
+                full.extend_from_slice(&name.name);
+                if full.len() > PATH {
+                    return Err(SystemError::Limit { slot: disk.slot, what: "a path is too long" });
+                }
+                if !names.insert(name.name) {
+                    let twice = VolumeError::damaged("the directory", "it names a file twice");
+                    return Err(volume_error(disk.slot, &full, twice));
+                }
+                // What lies below a mount point is hidden by what is mounted there.
+                if !self.wanted(&full) || self.points.contains(full.as_slice()) {
+                    continue;
+                }
+                if self.entry(disk, &full, name.id, &mut taken)? {
+                    if !seen.insert(name.id) {
+                        let twice = VolumeError::damaged("the directory", "it has two names");
+                        return Err(volume_error(disk.slot, &full, twice));
+                    }
+                    waiting.push((full, name.id));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one entry in; tells whether it is a directory.
+    fn entry(
+        &mut self,
+        disk: &Disk<'_>,
+        path: &[u8],
+        id: u64,
+        taken: &mut u64,
+    ) -> Result<bool, SystemError> {
+        let failed = |source| volume_error(disk.slot, path, source);
+        let limit = |what| SystemError::Limit { slot: disk.slot, what };
+        let left = self.names.checked_sub(path.len() as u64 + 64);
+        self.names = left.ok_or_else(|| limit("the names of all files are too long"))?;
+        let node = disk.volume.node(id).map_err(failed)?;
+        let several = node.kind == NodeKind::File && node.links > 1;
+        let inode = several.then_some((disk.index, id));
+        let kind = match node.kind {
+            NodeKind::Dir => {
+                *taken = taken.saturating_add(node.size);
+                Kind::Dir
+            }
+            NodeKind::Symlink => Kind::Symlink(disk.volume.link(id).map_err(failed)?),
+            NodeKind::Char(major, minor) => Kind::Char { major, minor },
+            NodeKind::Block(major, minor) => Kind::Block { major, minor },
+            NodeKind::Fifo => Kind::Fifo,
+            NodeKind::Socket => Kind::Socket,
+            NodeKind::File => {
+                // A further name costs nothing.
+                if inode.is_none_or(|inode| self.counted.insert(inode)) {
+                    let content = disk.volume.content(id).map_err(failed)?;
+                    *taken = taken.saturating_add(content.taken);
+                }
+                Kind::File { size: node.size, source: Source::Volume { volume: disk.index, id } }
+            }
+        };
+        // Blocks that files share would multiply.
+        if *taken > disk.size {
+            return Err(limit("its files hold more data than the disk has"));
+        }
+        let directory = kind == Kind::Dir;
+        let xattrs = disk.volume.xattrs(id).map_err(failed)?;
+        let entry = Entry {
+            path: path.to_vec(),
+            kind,
+            mode: node.mode,
+            uid: node.uid,
+            gid: node.gid,
+            mtime: node.mtime.0,
+            mtime_nsec: node.mtime.1,
+            xattrs,
+        };
+        self.entries.push((entry, inode));
+        Ok(directory)
+    }
+}

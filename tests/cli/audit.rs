@@ -1,0 +1,102 @@
+//! `goldsmith elements audit`, and the list of what tests build.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use goldsmith_tests::server;
+
+use crate::with_os;
+
+/// What tests name on their command lines; their dependencies are built, too.
+const BUILT: [(&str, &[&str]); 2] = [
+    ("boot::a_server_boots_by_bios", &server::ELEMENTS),
+    (
+        "boot::full_i386_boots_to_its_login_prompt",
+        &["debian", "vm", "block-device-mbr", "enable-serial-console"],
+    ),
+];
+
+/// The lines `  ELEMENT: TEST` of a section of tests/compat/exercised.yaml.
+fn section(name: &str) -> Result<BTreeMap<String, String>> {
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("compat/exercised.yaml");
+    let text = fs_err::read_to_string(list)?;
+    let (_, rest) = text.split_once(&format!("\n{name}:")).context("no such section")?;
+    let lines = rest.lines().skip(1).take_while(|line| line.starts_with("  ") || line.is_empty());
+    let pair = |line: &str| {
+        let (element, test) = line.trim().split_once(": ")?;
+        let test = test.trim_start_matches("{test: ");
+        let (test, _) = test.split_once(',').unwrap_or((test, ""));
+        Some((element.to_owned(), test.to_owned()))
+    };
+    Ok(lines.filter_map(pair).collect())
+}
+
+#[test]
+fn every_test_that_is_named_exists() -> Result<()> {
+    let (shipped, others) = (section("shipped")?, section("others")?);
+    ensure!(!shipped.is_empty(), "nothing is exercised");
+    let tests: BTreeSet<_> = shipped.values().chain(others.values()).collect();
+    for test in tests {
+        let (tier, name) = test.split_once("::").with_context(|| format!("{test} has no tier"))?;
+        let mut source = String::new();
+        for file in fs_err::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(tier))? {
+            let file = file?.path();
+            if file.extension().is_some_and(|ending| ending == "rs") {
+                source += &fs_err::read_to_string(file)?;
+            }
+        }
+        let function = source.contains(&format!("#[test]\nfn {name}("));
+        let trial = source.contains(&format!("trial(\"{name}\","));
+        ensure!(function || trial, "there is no test {test}");
+    }
+    Ok(())
+}
+
+#[test]
+fn our_elements_are_built_by_the_tests_that_are_named() -> Result<()> {
+    let env = with_os()?;
+    let built: BTreeMap<_, _> = BUILT.into_iter().collect();
+    for (element, test) in section("shipped")? {
+        let named = built.get(test.as_str()).with_context(|| format!("{test} is not known"))?;
+        let graph = env.run(&[&["elements", "graph"][..], named].concat())?;
+        ensure!(graph.stdout.contains(&format!("  \"{element}\" [")), "{test}: no {element}");
+    }
+    Ok(())
+}
+
+#[test]
+fn verdicts_are_printed_as_text_json_and_markdown() -> Result<()> {
+    let env = with_os()?;
+    env.element("base/install.d/10-x", "#!/bin/bash\n")?;
+    env.element("looped/root.d/10-x", "#!/bin/bash\n\nsudo losetup -f x\n")?;
+    env.element("heir/element-deps", "looped\nsysprep\n")?;
+    let ran = env.run(&["elements", "audit", "elements"])?;
+    ensure!(ran.status == 0, "{ran:?}");
+    for part in [
+        // Called like one of ours, but it is another one.
+        "base                         not exercised  nothing was found",
+        "heir                         not rootless\n    looped/root.d/10-x:3: losetup: loop",
+        "4 elements: 0 exercised, 2 not exercised, 2 not rootless\n",
+    ] {
+        ensure!(ran.stdout.contains(part), "{part:?} in {}", ran.stdout);
+    }
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../elements");
+    let own = own.to_string_lossy();
+    let json = env.run(&["elements", "audit", "--json", &own])?;
+    let value: serde_json::Value = serde_json::from_str(&json.stdout)?;
+    let base = value.as_array().and_then(|list| list.iter().find(|one| one["element"] == "base"));
+    let base = base.context("no base")?;
+    ensure!(base["class"] == "exercised" && base["test"] == "boot::a_server_boots_by_bios");
+    let table = env.run(&["elements", "audit", "--markdown", &own])?;
+    let yes: BTreeSet<_> = table
+        .stdout
+        .lines()
+        .filter(|line| line.contains("| yes |"))
+        .filter_map(|line| line.split(' ').nth(1))
+        .collect();
+    ensure!(yes == section("shipped")?.keys().map(String::as_str).collect(), "{yes:?}");
+    let ran = env.run(&["elements", "audit", "elements/base"])?;
+    ensure!(ran.status == 2 && ran.stderr.contains("is one element"), "{ran:?}");
+    Ok(())
+}

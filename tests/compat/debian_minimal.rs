@@ -1,0 +1,73 @@
+//! diskimage-builder's own `debian-minimal`, unmodified, built by both: as an archive, and as
+//! a disk with an MBR. Layouts with a FAT partition are left out: diskimage-builder mounts
+//! it, and not every kernel that CI runs on can.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use goldsmith_tests::{Known, Namespace, Tree, UserEnv, compare};
+
+use crate::dib;
+
+/// Where the trees differ: diskimage-builder's is the first.
+const KNOWN: &[Known] = &[];
+
+/// Differences of the archives alone.
+const ARCHIVE: &[Known] = &[];
+
+fn elements() -> Result<PathBuf> {
+    let tools = std::env::var("GOLDSMITH_DIB").context("GOLDSMITH_DIB")?;
+    let found = fs_err::read_dir(Path::new(&tools).join("lib"))?
+        .flatten()
+        .map(|python| python.path().join("site-packages/diskimage_builder/elements"))
+        .find(|elements| elements.is_dir());
+    found.with_context(|| format!("no elements below {tools}"))
+}
+
+/// Builds `line` by both; the outputs are `theirs.TYPE` and `ours.TYPE`.
+fn both(user: &UserEnv, line: &[&str]) -> Result<()> {
+    let elements = elements()?;
+    let mut command = user.env.command("disk-image-create")?;
+    command
+        .env("ELEMENTS_PATH", &elements)
+        .env("GOLDSMITH_NO_BUILTIN_ELEMENTS", "1")
+        .envs(dib::VARIABLES)
+        .args(["-o", "ours"])
+        .args(line);
+    let ours = user.run_command(&command)?;
+    ensure!(ours.status == 0, "{ours:#?}");
+    let variable = "DIB_DEBIAN_DISTRIBUTION_MIRROR=";
+    let mirror =
+        ours.stdout.lines().find_map(|line| line.split_once(variable)).context("no mirror")?;
+    let mirror = mirror.1.trim_matches(['\'', '"']).to_owned();
+    let line: Vec<_> = ["--no-tmpfs", "-o", "theirs"].iter().chain(line).copied().collect();
+    dib::build(user, &elements, &mirror, &line)
+}
+
+pub(crate) fn archive() -> Result<()> {
+    let user = UserEnv::new()?;
+    both(&user, &["-t", "tar", "debian-minimal"])?;
+    let known: Vec<_> = KNOWN.iter().chain(ARCHIVE).copied().collect();
+    let [theirs, ours] =
+        ["theirs.tar", "ours.tar"].map(|name| Tree::read(&user.env.path(name), &[]));
+    compare(&theirs?, &ours?, &known)
+}
+
+pub(crate) fn disk() -> Result<()> {
+    let user = UserEnv::new()?;
+    both(&user, &["-t", "raw", "vm", "debian-minimal"])?;
+    let namespace = Namespace::mounts()?;
+    let read = |name: &str| -> Result<Tree> {
+        let (disk, tar) =
+            (user.env.path(&format!("{name}.raw")), user.env.path(&format!("{name}.disk.tar")));
+        // The first partition begins at 1 MiB in both.
+        namespace.root(&format!(
+            "mount -o ro,loop,offset=1048576 {} /mnt && tar --xattrs '--xattrs-include=*' --numeric-owner -C /mnt -cf {} . && umount /mnt",
+            disk.display(),
+            tar.display()
+        ))?;
+        Tree::read(&tar, &[])
+    };
+    let (theirs, ours) = (read("theirs")?, read("ours")?);
+    compare(&theirs, &ours, KNOWN)
+}

@@ -1,0 +1,82 @@
+//! diskimage-builder's own elements, where it is installed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use goldsmith_tests::TestEnv;
+
+/// What follows it in docs/elements-upstream.md is made.
+const MARK: &str = "<!-- goldsmith elements audit --markdown -->\n\n";
+
+/// The directory of its elements.
+pub(crate) fn elements() -> Result<PathBuf> {
+    let tools = std::env::var("GOLDSMITH_DIB").context("GOLDSMITH_DIB")?;
+    let lib = PathBuf::from(tools).join("lib");
+    for python in fs_err::read_dir(&lib)? {
+        let path = python?.path().join("site-packages/diskimage_builder/elements");
+        if path.is_dir() {
+            return Ok(path);
+        }
+    }
+    anyhow::bail!("no elements below {}", lib.display())
+}
+
+/// Makes the table of docs/elements-upstream.md again and compares; with `GOLDSMITH_UPDATE` set,
+/// writes it.
+pub(crate) fn table() -> Result<()> {
+    let env = TestEnv::new()?;
+    let ran = env.run(&["elements", "audit", "--markdown", &elements()?.to_string_lossy()])?;
+    ensure!(ran.status == 0, "{ran:?}");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/elements-upstream.md");
+    let text = fs_err::read_to_string(&path)?;
+    let (head, old) = text.split_once(MARK).context("the page has no mark")?;
+    if std::env::var_os("GOLDSMITH_UPDATE").is_some() {
+        return Ok(fs_err::write(&path, format!("{head}{MARK}{}", ran.stdout))?);
+    }
+    for (new, old) in ran.stdout.lines().zip(old.lines()) {
+        ensure!(new == old, "the table says\n{old}\nbut it is\n{new}\nMake it again: {AGAIN}");
+    }
+    ensure!(ran.stdout == old, "the table has lines too many or too few. Make it again: {AGAIN}");
+    Ok(())
+}
+
+const AGAIN: &str = "GOLDSMITH_UPDATE=1 tests/run compat";
+
+/// What the tests of tests/upstream build, by the lists of elements that they name.
+const BUILT: [(&str, &[&str]); 2] = [
+    ("upstream::debian_minimal_vm_boots_by_bios", &["vm", "block-device-mbr", "debian-minimal"]),
+    (
+        "upstream::debian_minimal_vm_with_block_device_efi_boots_by_both",
+        &["vm", "block-device-efi", "debian-minimal"],
+    ),
+];
+
+/// Every element that tests/compat/exercised.yaml lists is, byte for byte, one that the test
+/// named there builds.
+pub(crate) fn listed() -> Result<()> {
+    let env = TestEnv::new()?;
+    let tree = elements()?;
+    let tree = tree.to_string_lossy();
+    let ran = env.run(&["elements", "audit", "--json", &tree])?;
+    let verdicts: serde_json::Value = serde_json::from_str(&ran.stdout).context(ran.stderr)?;
+    let verdicts = verdicts.as_array().context("no verdicts")?;
+    let mut exercised = 0;
+    for verdict in verdicts.iter().filter(|verdict| verdict["class"] == "exercised") {
+        let (element, test) = (verdict["element"].as_str(), verdict["test"].as_str());
+        let (element, test) = (element.context("no name")?, test.context("no test")?);
+        let (_, named) = BUILT.iter().find(|(known, _)| *known == test).context(test.to_owned())?;
+        let line = ["elements", "graph", "--no-builtin-elements", "-E", &tree];
+        let graph = env.run(&[&line, *named].concat())?;
+        let there = graph.stdout.contains(&format!("  \"{element}\" ["));
+        ensure!(there, "{test} does not build {element}: {graph:?}");
+        exercised += 1;
+    }
+    let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("compat/exercised.yaml");
+    let lines = fs_err::read_to_string(list)?;
+    let lines = lines.lines().filter(|line| line.contains("digest: \"")).count();
+    ensure!(
+        exercised == lines,
+        "{lines} elements are listed, {exercised} are those that are built"
+    );
+    Ok(())
+}

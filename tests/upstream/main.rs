@@ -1,0 +1,74 @@
+//! diskimage-builder's own elements, unmodified and with none of ours, built by an ordinary
+//! user; the images boot.
+//!
+//! `GOLDSMITH_UPSTREAM` is the directory of diskimage-builder's elements.
+
+mod elements;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use goldsmith_tests::{TestEnv, Vm, ran};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// The time that a guest without acceleration is given.
+const LIMIT: Duration = Duration::from_secs(420);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let there = std::env::var_os("GOLDSMITH_UPSTREAM").is_some();
+    let trial = |name: &str, run: fn() -> Result<()>| {
+        let kind =
+            if there { "upstream" } else { "upstream: ignored, GOLDSMITH_UPSTREAM is unset" };
+        Trial::test(name, move || run().map_err(|error| Failed::from(format!("{error:#}"))))
+            .with_kind(kind)
+            .with_ignored_flag(!there)
+    };
+    let trials = vec![
+        trial("debian_minimal_vm_boots_by_bios", boots_by_bios),
+        trial("debian_minimal_vm_with_block_device_efi_boots_by_both", boots_by_both),
+        trial("elements_of_services_users_and_settings", elements::services),
+        trial("elements_of_tools_caches_and_boot_files", elements::tools),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Builds with diskimage-builder's elements, and those of the test behind them.
+fn build_in(place: &TestEnv, words: &[&str], variables: &BTreeMap<&str, &str>) -> Result<()> {
+    let elements = std::env::var("GOLDSMITH_UPSTREAM").context("GOLDSMITH_UPSTREAM")?;
+    let mut command = place.command("disk-image-create")?;
+    let path = format!("{}:{elements}", place.path("elements").display());
+    command
+        .env("ELEMENTS_PATH", path)
+        .env("GOLDSMITH_NO_BUILTIN_ELEMENTS", "1")
+        .envs(variables)
+        .args(words);
+    let ran = ran(&mut command)?;
+    ensure!(ran.status == 0, "{}\n{}", ran.stdout, ran.stderr);
+    Ok(())
+}
+
+/// Builds with diskimage-builder's elements alone; returns the directory with the result.
+fn build(words: &[&str]) -> Result<TestEnv> {
+    let place = TestEnv::new()?;
+    build_in(&place, words, &BTreeMap::new())?;
+    Ok(place)
+}
+
+fn reaches_login(image: PathBuf, uefi: bool) -> Result<()> {
+    Vm::boot(&image, "qcow2", None, uefi)?.expect("login:", LIMIT)
+}
+
+fn boots_by_bios() -> Result<()> {
+    let place = build(&["-o", "up", "vm", "debian-minimal"])?;
+    reaches_login(place.path("up.qcow2"), false)
+}
+
+fn boots_by_both() -> Result<()> {
+    let place = build(&["-o", "up", "vm", "block-device-efi", "debian-minimal"])?;
+    reaches_login(place.path("up.qcow2"), false)?;
+    reaches_login(place.path("up.qcow2"), true)
+}
