@@ -14,7 +14,7 @@ mod upstream;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use goldsmith_tests::{Known, Side, Tree, UserEnv, compare};
+use goldsmith_tests::{Known, Side, TestEnv, Tree, UserEnv, compare, ran};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const LINE: [&str; 8] = ["-n", "--no-tmpfs", "-t", "tar", "-o", "image", "compat-os", "probe"];
@@ -62,6 +62,7 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         trial("the_same_elements_give_the_same_image", same_image),
+        trial("its_own_unit_tests_pass_with_our_commands", units),
         trial("lint_finds_what_dib_lint_finds", lint::same_verdicts),
         trial("what_is_listed_of_upstream_is_built", upstream::listed),
         trial("the_table_of_upstreams_elements_is_true", upstream::table),
@@ -75,8 +76,8 @@ fn same_image() -> Result<()> {
     let user = UserEnv::new()?;
     elements::write(&user.env)?;
     let host = user.host(user.env.cache())?;
-    let ran = user.run_by("disk-image-create", &LINE)?;
-    ensure!(ran.status == 0, "{ran:#?}");
+    let built = user.run_by("disk-image-create", &LINE)?;
+    ensure!(built.status == 0, "{built:#?}");
     let ours = Tree::read(&user.env.path("image.tar"), KEEP)?;
     fs_err::remove_file(user.env.path("image.tar"))?;
     let mirror = probe::variable(ours.text("/probe/root.d")?, "DIB_DEBIAN_DISTRIBUTION_MIRROR")
@@ -88,4 +89,20 @@ fn same_image() -> Result<()> {
         (probe, tree) => probe.and(tree)?,
     }
     host.check(user.env.cache())
+}
+
+/// Runs its unit tests; see `units/run.py` for which.
+fn units() -> Result<()> {
+    let tools = std::env::var("GOLDSMITH_DIB").context("GOLDSMITH_DIB")?;
+    let env = TestEnv::new()?;
+    let program = env.command("goldsmith")?;
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let ran = ran(std::process::Command::new(format!("{tools}/bin/python"))
+        .arg(here.join("compat/units/run.py"))
+        .arg(upstream::elements()?.join(".."))
+        .env("GOLDSMITH_BIN", program.get_program())
+        .env("GOLDSMITH_ELEMENTS", here.join("../elements")))?;
+    // 16 of dependencies, 10 of package-installs, 2 of svc-map, 3 of YAML.
+    ensure!(ran.status == 0 && ran.stdout.contains("ran 31\n"), "{}{}", ran.stdout, ran.stderr);
+    Ok(())
 }

@@ -57,12 +57,12 @@ const KEYS: &[(&str, Form)] = &[
     ("no-tmpfs", Form::Flag("--no-tmpfs")),
     ("offline", Form::Flag("--offline")),
     ("qemu-img-options", Form::Pairs("--qemu-img-options")),
+    ("root-label", Form::Text("--root-label", &[])),
     ("ramdisk-element", Form::Text("--ramdisk-element", &[])),
     ("install-type", Form::Text("--install-type", &["source", "package"])),
-    ("root-label", Form::Text("--root-label", &[])),
     ("docker-target", Form::Text("--docker-target", &[])),
-    ("skip-base", Form::Flag("-n")),
     ("packages", Form::List("-p", &[])),
+    ("skip-base", Form::Flag("-n")),
     ("elements", Form::Elements),
 ];
 

@@ -1,0 +1,1 @@
+"""Stands in for diskimage-builder's package in its own unit tests."""

@@ -1,0 +1,1 @@
+"""As much of oslotest as the tests use."""

@@ -1,0 +1,4 @@
+"""The class that tests derive from."""
+import testtools
+
+BaseTestCase = testtools.TestCase
