@@ -69,8 +69,7 @@ fn serve(body: &'static [u8]) -> Result<u16> {
 }
 
 fn own_cache() -> Result<TestEnv> {
-    let directory = tempfile::Builder::new().prefix("goldsmith-own-").tempdir()?;
-    let env = TestEnv::with_cache(directory.keep().join("cache"))?;
+    let env = TestEnv::with_own_cache()?;
     env.element("small/element-provides", "operating-system\n")?;
     env.element("small/base.yaml", "debian:\n  suite: bookworm\n  variant: apt\n")?;
     Ok(env)

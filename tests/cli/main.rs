@@ -13,8 +13,7 @@ use goldsmith_tests::TestEnv;
 
 /// An operating system of the test's own: nothing has to be fetched to plan with it.
 fn with_os() -> Result<TestEnv> {
-    let directory = tempfile::Builder::new().prefix("goldsmith-cli-").tempdir()?;
-    let env = TestEnv::with_cache(directory.keep().join("cache"))?;
+    let env = TestEnv::with_own_cache()?;
     env.element("fake-os/element-provides", "operating-system\n")?;
     env.element("fake-os/root.d/10-root", "#!/bin/bash\nmkdir \"$TARGET_ROOT/etc\"\n")?;
     Ok(env)

@@ -68,6 +68,18 @@ impl TestEnv {
         Ok(Self { directory, cache })
     }
 
+    /// A fresh directory with its own cache in it: for what keeps no tree of mapped ids, which
+    /// this process could not remove.
+    ///
+    /// # Errors
+    ///
+    /// When the directory cannot be made.
+    pub fn with_own_cache() -> Result<Self> {
+        let mut env = Self::new()?;
+        env.cache = env.path("cache");
+        Ok(env)
+    }
+
     /// A path in the working directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
