@@ -43,11 +43,63 @@ pub(crate) fn table() -> Result<()> {
 const AGAIN: &str = "GOLDSMITH_UPDATE=1 tests/run compat";
 
 /// What the tests of tests/upstream build, by the lists of elements that they name.
-const BUILT: [(&str, &[&str]); 2] = [
+const BUILT: [(&str, &[&str]); 4] = [
     ("upstream::debian_minimal_vm_boots_by_bios", &["vm", "block-device-mbr", "debian-minimal"]),
     (
         "upstream::debian_minimal_vm_with_block_device_efi_boots_by_both",
         &["vm", "block-device-efi", "debian-minimal"],
+    ),
+    (
+        "upstream::elements_of_services_users_and_settings",
+        &[
+            "debian-minimal",
+            "apt-conf",
+            "autoupdates",
+            "cloud-init",
+            "cloud-init-datasources",
+            "cloud-init-disable-resizefs",
+            "cloud-init-growpart",
+            "cloud-init-nocloud",
+            "devuser",
+            "dhcp-all-interfaces",
+            "dib-python",
+            "disable-nouveau",
+            "dynamic-login",
+            "element-manifest",
+            "enable-serial-console",
+            "ensure-venv",
+            "fail2ban",
+            "growroot",
+            "growvols",
+            "ibft-interfaces",
+            "iscsi-boot",
+            "journal-to-console",
+            "local-config",
+            "modprobe",
+        ],
+    ),
+    (
+        "upstream::elements_of_tools_caches_and_boot_files",
+        &[
+            "debian-minimal",
+            "apt-preferences",
+            "baremetal",
+            "debian",
+            "grub2",
+            "install-types",
+            "no-final-image",
+            "openssh-server",
+            "pip-and-virtualenv",
+            "pip-cache",
+            "posix",
+            "pypi",
+            "runtime-ssh-host-keys",
+            "select-boot-kernel-initrd",
+            "source-repositories",
+            "svc-map",
+            "sysctl",
+            "sysprep",
+        ],
     ),
 ];
 

@@ -72,7 +72,7 @@ pub(crate) fn services() -> Result<()> {
         ("dynamic-login", "/usr/local/bin/dynamic-login", ""),
         ("element-manifest", "/etc/dib-manifests/dib-element-manifest", "growvols"),
         ("enable-serial-console", "/etc/udev/rules.d/99-serial-console.rules", "getty"),
-        ("ensure-venv", "/usr/share/doc/python3-venv/copyright", ""),
+        ("ensure-venv", "/usr/lib/python3.11/ensurepip/__init__.py", ""),
         ("fail2ban", "/etc/init.d/fail2ban", ""),
         ("growroot", "/usr/lib/systemd/system/growroot.service", ""),
         ("growvols", "/usr/local/sbin/growvols", ""),
