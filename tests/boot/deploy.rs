@@ -19,15 +19,63 @@ fn full_the_kernel_offers_the_disk() -> Result<()> {
     deploys("dracut-ramdisk", "standard")
 }
 
-fn deploys(element: &str, kernel: &str) -> Result<()> {
+#[test]
+fn full_new_hardware_is_described_and_tested() -> Result<()> {
     let env = TestEnv::new()?;
+    build(&env, "ramdisk", "cloud", &["hwburnin", "hwdiscovery"])?;
+    let disk = env.path("disk");
+    fs_err::File::create(&disk)?.set_len(32 << 20)?;
+    let words = format!("{} hwburnin_mib=16 hwburnin_loops=1 hwburnin_disks=vda", boot_words());
+    let mut vm = Vm::ramdisk(&env.path("deploy"), &words, "", Some(&disk))?;
+    vm.expect("\"disk size\" : \"33554432 bytes\"", Duration::from_secs(240))?;
+    vm.expect(&format!("\"pxe mac\" : \"{MAC}\""), Duration::from_secs(60))?;
+    vm.expect("overwriting /dev/vda, 32 MiB", Duration::from_secs(240))?;
+    vm.expect("the hardware stood the test", Duration::from_secs(240))?;
+    ensure!(fs_err::read(&disk)?.iter().any(|byte| *byte != 0), "nothing was written");
+    Ok(())
+}
+
+#[test]
+fn full_another_system_starts_without_the_firmware() -> Result<()> {
+    let env = TestEnv::new()?;
+    let round = "echo \"GOLD$((40 + 2)) round=$(get_kernel_parameter round)\"\n";
+    env.element("mine/init.d/60-mine", round)?;
+    build(&env, "ramdisk", "cloud", &["deploy-kexec", "mine"])?;
+    let line = "default x\nlabel x\n  kernel deploy.kernel\n  append initrd=deploy.initramfs console=ttyS0 round=2\n";
+    fs_err::create_dir(env.path("pxelinux.cfg"))?;
+    fs_err::write(env.path(&format!("pxelinux.cfg/01-{}", dashed())), line)?;
+    let words = format!("{} boot_server=10.0.2.2 round=1", boot_words());
+    let tftp = format!(",tftp={}", env.directory.path().display());
+    let mut vm = Vm::ramdisk(&env.path("deploy"), &words, &tftp, None)?;
+    vm.expect("GOLD42 round=1", Duration::from_secs(240))?;
+    vm.expect("GOLD42 round=2", Duration::from_secs(300))
+}
+
+fn dashed() -> String {
+    MAC.replace(':', "-")
+}
+
+/// What a PXE boot loader says of the card.
+fn boot_words() -> String {
+    format!("BOOTIF=01-{}", dashed())
+}
+
+/// Builds the ramdisk `deploy` of Debian and these elements.
+fn build(env: &TestEnv, by: &str, kernel: &str, elements: &[&str]) -> Result<()> {
     let output = env
         .command("goldsmith")?
-        .args(["ramdisk", "--ramdisk-element", element, "-o", "deploy", "--progress", "plain"])
-        .args(["debian-minimal", "deploy-baremetal"])
+        .args(["ramdisk", "--ramdisk-element", by, "-o", "deploy", "--progress", "plain"])
+        .arg("debian-minimal")
+        .args(elements)
         .env("DIB_DEBIAN_KERNEL", kernel)
         .output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+fn deploys(element: &str, kernel: &str) -> Result<()> {
+    let env = TestEnv::new()?;
+    build(&env, element, kernel, &["deploy-baremetal"])?;
     let disk = env.path("disk");
     fs_err::File::create(&disk)?.set_len(32 << 20)?;
     let server = TcpListener::bind("127.0.0.1:0")?;
@@ -38,9 +86,9 @@ fn deploys(element: &str, kernel: &str) -> Result<()> {
         server.local_addr()?.port()
     );
     let words = format!(
-        "BOOTIF=01-{} ip=10.0.2.15:10.0.2.100:10.0.2.2:255.255.255.0 \
-         deployment_id=ID deployment_key=KEY iscsi_target_iqn={TARGET} disk=sda,vda",
-        MAC.replace(':', "-")
+        "{} ip=10.0.2.15:10.0.2.100:10.0.2.2:255.255.255.0 deployment_id=ID deployment_key=KEY \
+         iscsi_target_iqn={TARGET} disk=sda,vda",
+        boot_words()
     );
     let request = std::thread::spawn(move || request(&server));
     let mut vm = Vm::ramdisk(&env.path("deploy"), &words, &network, Some(&disk))?;

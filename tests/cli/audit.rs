@@ -9,11 +9,26 @@ use goldsmith_tests::server;
 use crate::with_os;
 
 /// What tests name on their command lines; their dependencies are built, too.
-const BUILT: [(&str, &[&str]); 2] = [
+const BUILT: [(&str, &[&str]); 8] = [
     ("boot::a_server_boots_by_bios", &server::ELEMENTS),
     (
         "boot::full_i386_boots_to_its_login_prompt",
         &["debian", "vm", "block-device-mbr", "enable-serial-console"],
+    ),
+    ("boot::a_busybox_ramdisk_boots_to_its_init_script", &["ramdisk", "debian-minimal"]),
+    ("boot::a_dracut_ramdisk_boots_to_its_init_script", &["dracut-ramdisk", "debian-minimal"]),
+    ("boot::full_tgtd_offers_the_disk", &["ramdisk", "debian-minimal", "deploy-baremetal"]),
+    (
+        "boot::full_new_hardware_is_described_and_tested",
+        &["ramdisk", "debian-minimal", "hwburnin", "hwdiscovery"],
+    ),
+    (
+        "boot::full_another_system_starts_without_the_firmware",
+        &["ramdisk", "debian-minimal", "deploy-kexec"],
+    ),
+    (
+        "build::the_kernel_and_its_ram_disk_come_out",
+        &["debian-minimal", "baremetal", "select-boot-kernel-initrd"],
     ),
 ];
 
@@ -95,7 +110,11 @@ fn verdicts_are_printed_as_text_json_and_markdown() -> Result<()> {
         .filter(|line| line.contains("| yes |"))
         .filter_map(|line| line.split(' ').nth(1))
         .collect();
-    ensure!(yes == section("shipped")?.keys().map(String::as_str).collect(), "{yes:?}");
+    // Two of ours hold nothing but what diskimage-builder's do, and count with those.
+    let (ours, others) = (section("shipped")?, section("others")?);
+    let missing: Vec<_> = ours.keys().filter(|name| !yes.contains(name.as_str())).collect();
+    ensure!(missing.is_empty(), "no yes: {missing:?}");
+    ensure!(yes.iter().all(|name| ours.contains_key(*name) || others.contains_key(*name)));
     let ran = env.run(&["elements", "audit", "elements/base"])?;
     ensure!(ran.status == 2 && ran.stderr.contains("is one element"), "{ran:?}");
     Ok(())

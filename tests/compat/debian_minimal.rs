@@ -36,10 +36,11 @@ fn both(user: &UserEnv, line: &[&str]) -> Result<()> {
         .args(line);
     let ours = user.run_command(&command)?;
     ensure!(ours.status == 0, "{ours:#?}");
-    let variable = "DIB_DEBIAN_DISTRIBUTION_MIRROR=";
-    let mirror =
-        ours.stdout.lines().find_map(|line| line.split_once(variable)).context("no mirror")?;
-    let mirror = mirror.1.trim_matches(['\'', '"']).to_owned();
+    let manifest = user.env.path("ours.d/dib-manifests/dib_environment");
+    let environment = fs_err::read_to_string(manifest)?;
+    let variable = "DIB_DEBIAN_DISTRIBUTION_MIRROR=\"";
+    let mirror = environment.lines().find_map(|line| line.split_once(variable));
+    let mirror = mirror.context("no mirror")?.1.trim_end_matches('"').to_owned();
     let line: Vec<_> = ["--no-tmpfs", "-o", "theirs"].iter().chain(line).copied().collect();
     dib::build(user, &elements, &mirror, &line)
 }

@@ -43,7 +43,7 @@ pub(crate) fn table() -> Result<()> {
 const AGAIN: &str = "GOLDSMITH_UPDATE=1 tests/run compat";
 
 /// What the tests of tests/upstream build, by the lists of elements that they name.
-const BUILT: [(&str, &[&str]); 4] = [
+const BUILT: [(&str, &[&str]); 5] = [
     ("upstream::debian_minimal_vm_boots_by_bios", &["vm", "block-device-mbr", "debian-minimal"]),
     (
         "upstream::debian_minimal_vm_with_block_device_efi_boots_by_both",
@@ -101,6 +101,7 @@ const BUILT: [(&str, &[&str]); 4] = [
             "sysprep",
         ],
     ),
+    ("upstream::debian_minimal_ramdisk_boots_to_its_init_script", &["ramdisk", "debian-minimal"]),
 ];
 
 /// Every element that tests/compat/exercised.yaml lists is, byte for byte, one that the test

@@ -46,7 +46,7 @@ fn image(place: &TestEnv, marks: &[Mark], variables: &[(&str, &str)]) -> Result<
         ["-t", "tar", "-o", "x", "debian-minimal"].into_iter().chain(elements).collect();
     let variables: BTreeMap<_, _> =
         variables.iter().copied().chain([("DIB_PYTHON_VERSION", "3")]).collect();
-    build_in(place, &words, &variables)?;
+    build_in(place, "disk-image-create", &words, &variables)?;
     Tree::read(&place.path("x.tar"), &["/etc/*", "/home/*", "/root/*", "/usr/local/*", "/opt/*"])
 }
 

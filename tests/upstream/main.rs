@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("debian_minimal_vm_boots_by_bios", boots_by_bios),
         trial("debian_minimal_vm_with_block_device_efi_boots_by_both", boots_by_both),
+        trial("debian_minimal_ramdisk_boots_to_its_init_script", ramdisk_boots),
         trial("elements_of_services_users_and_settings", elements::services),
         trial("elements_of_tools_caches_and_boot_files", elements::tools),
     ];
@@ -37,9 +38,14 @@ fn main() -> ExitCode {
 }
 
 /// Builds with diskimage-builder's elements, and those of the test behind them.
-fn build_in(place: &TestEnv, words: &[&str], variables: &BTreeMap<&str, &str>) -> Result<()> {
+fn build_in(
+    place: &TestEnv,
+    program: &str,
+    words: &[&str],
+    variables: &BTreeMap<&str, &str>,
+) -> Result<()> {
     let elements = std::env::var("GOLDSMITH_UPSTREAM").context("GOLDSMITH_UPSTREAM")?;
-    let mut command = place.command("disk-image-create")?;
+    let mut command = place.command(program)?;
     let path = format!("{}:{elements}", place.path("elements").display());
     command
         .env("ELEMENTS_PATH", path)
@@ -52,9 +58,9 @@ fn build_in(place: &TestEnv, words: &[&str], variables: &BTreeMap<&str, &str>) -
 }
 
 /// Builds with diskimage-builder's elements alone; returns the directory with the result.
-fn build(words: &[&str]) -> Result<TestEnv> {
+fn build(program: &str, words: &[&str]) -> Result<TestEnv> {
     let place = TestEnv::new()?;
-    build_in(&place, words, &BTreeMap::new())?;
+    build_in(&place, program, words, &BTreeMap::new())?;
     Ok(place)
 }
 
@@ -63,12 +69,21 @@ fn reaches_login(image: PathBuf, uefi: bool) -> Result<()> {
 }
 
 fn boots_by_bios() -> Result<()> {
-    let place = build(&["-o", "up", "vm", "debian-minimal"])?;
+    let place = build("disk-image-create", &["-o", "up", "vm", "debian-minimal"])?;
     reaches_login(place.path("up.qcow2"), false)
 }
 
 fn boots_by_both() -> Result<()> {
-    let place = build(&["-o", "up", "vm", "block-device-efi", "debian-minimal"])?;
+    let words = ["-o", "up", "vm", "block-device-efi", "debian-minimal"];
+    let place = build("disk-image-create", &words)?;
     reaches_login(place.path("up.qcow2"), false)?;
     reaches_login(place.path("up.qcow2"), true)
+}
+
+fn ramdisk_boots() -> Result<()> {
+    let place = build("ramdisk-image-create", &["-o", "up", "debian-minimal"])?;
+    let mut vm = Vm::ramdisk(&place.path("up"), "", "", None)?;
+    // The last piece of its /init says so, whether a card was found or not.
+    vm.expect("network ready", LIMIT)?;
+    vm.expect("reboot: machine restart", LIMIT)
 }
