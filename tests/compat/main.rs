@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         trial("what_is_listed_of_upstream_is_built", upstream::listed),
         trial("the_table_of_upstreams_elements_is_true", upstream::table),
         trial("its_own_debian_minimal_as_an_archive", debian_minimal::archive),
-        trial("its_own_debian_minimal_as_a_disk_with_mbr", debian_minimal::disk),
+        trial("full_its_own_debian_minimal_as_a_disk_with_mbr", debian_minimal::disk),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("debian_minimal_vm_boots_by_bios", boots_by_bios),
         trial("debian_minimal_vm_with_block_device_efi_boots_by_both", boots_by_both),
-        trial("debian_minimal_ramdisk_boots_to_its_init_script", ramdisk_boots),
+        trial("full_debian_minimal_ramdisk_boots_to_its_init_script", ramdisk_boots),
         trial("elements_of_services_users_and_settings", elements::services),
         trial("elements_of_tools_caches_and_boot_files", elements::tools),
     ];
