@@ -59,6 +59,6 @@ twice=$(find . -mindepth 3 -maxdepth 3 -type f \( -path './*.d/*' -o -path './*/
 same 'names of hooks' '' "$twice"
 
 if type -P shellcheck >/dev/null; then
-    scripts=$(find . -type f -perm -u+x -exec grep -lE '^#!/bin/bash' {} +; find . \( -path '*/environment.d/*' -o -path '*/init.d/*' \) -type f)
+    scripts=$(find . -type f -perm -u+x -exec grep -lE '^#!/bin/bash' {} +; find . \( -path '*/environment.d/*' -o -path '*/init.d/*' -o -path '*/extract-image/*' \) -type f)
     expect 'shellcheck' 0 '' shellcheck $scripts
 fi

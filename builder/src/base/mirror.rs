@@ -21,7 +21,8 @@ pub struct Mirror {
 /// `DIB_DISTRIBUTION_MIRROR`, the host's apt sources (Debian hosts), a public name.
 ///
 /// `DIB_DISTRIBUTION_MIRROR` is the image's mirror, of whatever distribution that is: it
-/// counts when the image is known to be Debian's, or when its path ends as Debian's do.
+/// counts when goldsmith makes the image's base, unless its path ends as Ubuntu's do, or
+/// when the path ends as Debian's do.
 ///
 /// Security updates follow `DIB_DEBIAN_SECURITY_MIRROR`, else `debian-security` beside the
 /// archive that the user named, else the host's sources, else a public name.
@@ -37,7 +38,7 @@ pub fn choose(
         .or_else(|| named("DIB_DEBIAN_DISTRIBUTION_MIRROR"))
         .or_else(|| {
             named("DIB_DISTRIBUTION_MIRROR")
-                .filter(|archive| debian_image || trim(archive).ends_with("/debian"))
+                .filter(|archive| is_debian(&trim(archive), debian_image))
         })
         .map(|archive| Mirror { security: security_beside(&archive), archive });
     let mut mirror = users.or_else(|| host.cloned()).unwrap_or_else(|| Mirror {
@@ -48,6 +49,12 @@ pub fn choose(
         mirror.security = security;
     }
     Mirror { archive: trim(&mirror.archive), security: trim(&mirror.security) }
+}
+
+/// Whether a mirror is Debian's, as far as its path tells.
+fn is_debian(archive: &str, debian_image: bool) -> bool {
+    let ends = |word: &str| archive.ends_with(word);
+    ends("/debian") || (debian_image && !ends("/ubuntu") && !ends("/ubuntu-ports"))
 }
 
 /// Mirrors that carry security updates keep them beside the archive.
@@ -172,6 +179,8 @@ mod tests {
         assert_eq!(choose(None, &env, Some(&host), false).archive, "http://any/debian");
         env.insert("DIB_DISTRIBUTION_MIRROR".into(), "http://any/fedora".into());
         assert_eq!(choose(None, &env, Some(&host), false).archive, "http://host/debian");
+        env.insert("DIB_DISTRIBUTION_MIRROR".into(), "http://any/ubuntu/".into());
+        assert_eq!(choose(None, &env, Some(&host), true).archive, "http://host/debian");
         env.insert("DIB_DEBIAN_DISTRIBUTION_MIRROR".into(), "http://deb/debian".into());
         assert_eq!(choose(None, &env, Some(&host), true).archive, "http://deb/debian");
         let local = choose(Some("file:///m/debian"), &env, Some(&host), true);

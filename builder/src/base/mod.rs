@@ -55,8 +55,10 @@ pub struct Bootstrap<'a> {
     pub session: &'a Session,
     /// Fetches.
     pub client: Client,
-    /// Keys that are believed.
+    /// Keys that are believed for the image.
     pub keyring: Keyring,
+    /// Keys that are believed for the tools container, which is Debian in any case.
+    pub tools_keyring: Keyring,
     /// Use what was fetched before, ask nobody.
     pub offline: bool,
 }
@@ -79,8 +81,8 @@ impl<'a> Bootstrap<'a> {
         let client = Client::new(&proxies)
             .map_err(|error| Failure::wrap(Kind::Configuration, "proxy variables", &error))?;
         let named = request.env.get("DIB_APT_KEYRING").or(request.env.get("DIB_DEBIAN_KEYRING"));
-        let keyring = keyring(named.map(String::as_str))?;
-        Ok(Self { session, client, keyring, offline: request.isolated })
+        let (keyring, tools_keyring) = keyrings(named.map(String::as_str))?;
+        Ok(Self { session, client, keyring, tools_keyring, offline: request.isolated })
     }
 
     /// Plans the base that `spec` describes: its key is known once its releases are.
@@ -135,7 +137,8 @@ impl<'a> Bootstrap<'a> {
             return Err(Failure::new(Kind::Build, message).hint("build once without --offline"));
         }
         let time = i64::try_from(now()).unwrap_or(i64::MAX);
-        let releases = debian::releases(spec, &self.keyring, &self.client, time)
+        let keyring = if name == tools::NAME { &self.tools_keyring } else { &self.keyring };
+        let releases = debian::releases(spec, keyring, &self.client, time)
             .map_err(|error| archive_failure(&error))?;
         let record = serde_json::json!({
             "created": now(), "snapshots": [], "releases": releases,
@@ -238,22 +241,36 @@ pub fn archive(debian: &Debian, request: &Request, mirror: &Mirror) -> ArchiveSp
     }
 }
 
-/// `DIB_APT_KEYRING`, else the host's, else the shipped keys.
-fn keyring(named: Option<&str>) -> Result<Keyring> {
+/// Keyrings of the host that are believed when nobody names one: Debian's and Ubuntu's.
+const HOST_KEYRINGS: [&str; 2] = [
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+];
+
+/// Keys for the image and for the tools container. The first are those of
+/// `DIB_APT_KEYRING`, else the host's, else the shipped ones; the second always have
+/// Debian's as well, since a keyring may be that of another distribution.
+fn keyrings(named: Option<&str>) -> Result<(Keyring, Keyring)> {
     let read = |path: &str| -> Result<Keyring> {
         let bytes = fs_err::read(path)
             .map_err(|error| Failure::wrap(Kind::Configuration, "the archive keyring", &error))?;
         Keyring::read(path, &bytes)
             .map_err(|error| Failure::wrap(Kind::Configuration, "the archive keyring", &error))
     };
-    if let Some(path) = named.filter(|path| !path.is_empty()) {
-        return read(path);
+    let [debian, ubuntu] = HOST_KEYRINGS;
+    let mut usual = if Path::new(debian).exists() {
+        read(debian)?
+    } else {
+        Keyring::shipped()
+            .map_err(|error| Failure::wrap(Kind::Internal, "the shipped keyring", &error))?
+    };
+    if Path::new(ubuntu).exists() {
+        usual = usual.and(read(ubuntu)?);
     }
-    let host = "/usr/share/keyrings/debian-archive-keyring.gpg";
-    if Path::new(host).exists() {
-        return read(host);
-    }
-    Keyring::shipped().map_err(|error| Failure::wrap(Kind::Internal, "the shipped keyring", &error))
+    Ok(match named.filter(|path| !path.is_empty()) {
+        Some(path) => (read(path)?, read(path)?.and(usual)),
+        None => (usual.clone(), usual),
+    })
 }
 
 /// What failed at the archive, as people see it.

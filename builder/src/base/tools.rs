@@ -7,6 +7,9 @@ use goldsmith_images::import::debian::{ArchiveSpec, Suite, Variant};
 use super::mirror::Mirror;
 use crate::request::native_arch;
 
+/// What its base is called.
+pub const NAME: &str = "tools";
+
 /// The suite it is made from; pinned, so that a host's age does not matter.
 const SUITE: &str = "trixie";
 

@@ -94,7 +94,7 @@ impl<'a> Chain<'a> {
         );
         let mut commands = host_commands::packages(&prepared.hooks);
         commands.extend(request.tools_packages.iter().cloned());
-        let tools = bootstrap.plan("tools", base::tools::archive(&mirror, &commands))?;
+        let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
         let base = match &prepared.base {
             Some((_, spec)) => {
                 Some(bootstrap.plan("base", base::archive(&spec.debian, request, &mirror))?)

@@ -94,10 +94,19 @@ impl Keyring {
         Ok(keyring)
     }
 
+    /// These keys and those of `other`.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.name = format!("{} and {}", self.name, other.name);
+        self.keys.extend(other.keys);
+        self
+    }
+
     /// The shipped keys as they lie in the binary, to be laid into an image.
     pub fn shipped_bytes() -> &'static [u8] {
         SHIPPED
     }
+
     /// The primary keys' fingerprints, in upper case.
     #[cfg(test)]
     pub(super) fn fingerprints(&self) -> Vec<String> {
