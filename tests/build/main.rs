@@ -4,10 +4,12 @@
 //! of its own. The archive is the one that this machine is set up for.
 
 mod contract;
+mod elements;
 mod failures;
 mod faults;
 mod hooks;
 mod plans;
+mod probe;
 mod ramdisks;
 mod selftest;
 

@@ -5,7 +5,8 @@ set -u
 set -o pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-work=$(mktemp -d)
+# Never empty: scripts write below it.
+work=$(mktemp -d) || exit 1
 trap 'rm -rf --one-file-system "$work"; exit $(( failures > 0 ))' EXIT
 failures=0
 

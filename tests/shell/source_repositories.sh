@@ -3,6 +3,9 @@
 # (case I29 of the attack list).
 # shellcheck source=tests/shell/lib.bash
 source "$(dirname "$0")/lib.bash"
+# A git that runs tests, as in a rebase, leads to its own repository by these.
+unset "${!GIT_@}"
+cd "$work" || exit 1
 hook=$repository/elements/source-repositories/extra-data.d/98-source-repositories
 export HOME=$work/home GIT_CONFIG_NOSYSTEM=1 DIB_MANIFEST_IMAGE_DIR=/etc/dib-manifests IMAGE_NAME=some/image
 export DIB_IMAGE_CACHE=$work/cache TMP_HOOKS_PATH=$work/hooks

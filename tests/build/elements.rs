@@ -1,0 +1,379 @@
+//! The shipped elements, many of them in one image: what each has left there.
+//!
+//! An image is built once for all tests of a run: they queue at a lock, and for those who
+//! come later goldsmith finds everything up to date.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use goldsmith_tests::TestEnv;
+
+use crate::{member, probe};
+
+/// A finished image to look at.
+pub(crate) struct Image {
+    tar: std::path::PathBuf,
+    list: String,
+}
+
+impl Image {
+    /// Builds the image `name` of these elements, with these variables, unless it is there.
+    pub(crate) fn build(name: &str, elements: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
+        let env = TestEnv::new()?;
+        probe::write(&env)?;
+        let place =
+            env.cache().with_file_name(format!("elements-{}", rustix::process::geteuid().as_raw()));
+        fs_err::create_dir_all(&place)?;
+        let lock = fs_err::File::create(place.join("lock"))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+        let mut command = env.command("goldsmith")?;
+        command.args(["build", "-t", "tar", "--progress", "plain", "-o"]).arg(place.join(name));
+        command.args(elements).envs(variables.iter().copied());
+        let output = command.output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let tar = place.join(format!("{name}.tar"));
+        let list = Command::new("tar").arg("-tvf").arg(&tar).output()?;
+        Ok(Self { list: String::from_utf8(list.stdout)?, tar })
+    }
+
+    /// The text of a file.
+    fn text(&self, path: &str) -> Result<String> {
+        member(&self.tar, &format!(".{path}"))
+    }
+
+    /// The line of `tar -tv` for a path.
+    fn entry(&self, path: &str) -> Option<&str> {
+        let wanted = format!(" .{path}");
+        self.list.lines().find(|line| {
+            let line = line.trim_end_matches('/');
+            let name = line.split_once(" -> ").map_or(line, |(name, _)| name);
+            name.ends_with(&wanted)
+        })
+    }
+
+    /// Fails unless all of these are in the image.
+    fn has(&self, paths: &[&str]) -> Result<()> {
+        for path in paths {
+            ensure!(self.entry(path).is_some(), "{path} is missing");
+        }
+        Ok(())
+    }
+
+    /// Fails if one of these is in the image.
+    fn lacks(&self, paths: &[&str]) -> Result<()> {
+        for path in paths {
+            ensure!(self.entry(path).is_none(), "{path} is in the image");
+        }
+        Ok(())
+    }
+
+    /// Fails unless the unit starts at boot.
+    fn enabled(&self, unit: &str) -> Result<()> {
+        let found = self.list.lines().any(|line| {
+            line.contains("./etc/systemd/system/") && line.contains(&format!(".wants/{unit} -> "))
+        });
+        ensure!(found, "{unit} is not enabled");
+        Ok(())
+    }
+
+    fn installed(&self, packages: &[&str]) -> Result<()> {
+        let status = self.text("/var/lib/dpkg/status")?;
+        for package in packages {
+            let stanza = status
+                .split("\n\n")
+                .find(|stanza| stanza.lines().next() == Some(&format!("Package: {package}")));
+            let stanza = stanza.with_context(|| format!("{package} is not there"))?;
+            ensure!(stanza.contains("Status: install ok installed"), "{stanza}");
+        }
+        Ok(())
+    }
+}
+
+/// Server elements: whatever needs neither a kernel nor Python's packages.
+fn server() -> Result<Image> {
+    Image::build(
+        "server",
+        &[
+            "debian-minimal",
+            "probe",
+            "cloud-init",
+            "cloud-init-growpart",
+            "cloud-init-disable-resizefs",
+            "journal-to-console",
+            "autoupdates",
+            "fail2ban",
+            "disable-selinux",
+            "disable-nouveau",
+            "modprobe-blacklist",
+            "sysctl",
+            "dkms",
+            "local-config",
+            "source-repositories",
+            "apt-conf",
+            "apt-preferences",
+            "dhcp-all-interfaces",
+            "dynamic-login",
+            "ibft-interfaces",
+            "iscsi-boot",
+            "stable-interface-names",
+            "nm-dhcp-ib-interfaces",
+            "mellanox",
+            "posix",
+            "grub2",
+        ],
+        &[
+            ("DIB_DEBIAN_KERNEL", "none"),
+            ("DIB_CLOUD_INIT_GROWPART_DEVICES", "[/]"),
+            ("DIB_MODPROBE_BLACKLIST", "pcspkr floppy"),
+            ("DIB_DHCP_TIMEOUT", "17"),
+            ("https_proxy", "http://someone:sesame-4712@127.0.0.1:9"),
+        ],
+    )
+}
+
+#[test]
+fn apt_conf_and_apt_preferences_do_nothing_unasked() -> Result<()> {
+    let image = server()?;
+    image.lacks(&["/etc/apt/apt.conf", "/etc/apt/preferences"])
+}
+
+#[test]
+fn autoupdates_and_fail2ban_start_at_boot() -> Result<()> {
+    let image = server()?;
+    image.installed(&["unattended-upgrades", "fail2ban"])?;
+    image.enabled("unattended-upgrades.service")?;
+    image.enabled("fail2ban.service")
+}
+
+#[test]
+fn base_has_a_second_compile_hit_the_cache_outside_of_the_image() -> Result<()> {
+    let image = server()?;
+    let first = image.text("/probe/ccache-first")?;
+    let second = image.text("/probe/ccache-second")?;
+    ensure!(first.contains("miss"), "first: {first}");
+    ensure!(second.contains("direct_cache_hit"), "second: {second}");
+    ensure!(image.text("/probe/ccache-outside")? == "yes\n");
+    image.lacks(&["/tmp/ccache"])
+}
+
+#[test]
+fn cloud_init_growpart_and_cloud_init_disable_resizefs() -> Result<()> {
+    let image = server()?;
+    let growpart = image.text("/etc/cloud/cloud.cfg.d/55-growpart.cfg")?;
+    ensure!(growpart.contains("devices: [/]"), "{growpart}");
+    let config = image.text("/etc/cloud/cloud.cfg")?;
+    ensure!(config.contains("cloud_init_modules:"), "{config}");
+    ensure!(!config.contains("- resizefs") && !config.contains("- growpart"), "{config}");
+    Ok(())
+}
+
+#[test]
+fn dhcp_all_interfaces_waits_for_cards() -> Result<()> {
+    let image = server()?;
+    image.has(&[
+        "/etc/udev/rules.d/99-dhcp-all-interfaces.rules",
+        "/usr/lib/systemd/system/dhcp-interface@.service",
+    ])?;
+    let timeout = image.text("/usr/lib/systemd/system/dhcp-interface@.service.d/timeout.conf")?;
+    ensure!(timeout.contains("TimeoutStartSec=47"), "{timeout}");
+    let script = image.entry("/usr/local/sbin/dhcp-all-interfaces.sh").context("no script")?;
+    ensure!(script.starts_with("-rwxr-xr-x 0/0"), "{script}");
+    image.lacks(&["/etc/network/interfaces.d/eth0"])?;
+    image.installed(&["isc-dhcp-client", "ifupdown", "ndisc6"])
+}
+
+#[test]
+fn disable_nouveau_and_modprobe_blacklist() -> Result<()> {
+    let image = server()?;
+    let list = image.text("/etc/modprobe.d/blacklist.conf")?;
+    ensure!(list == "blacklist pcspkr\nblacklist floppy\n", "{list}");
+    let nouveau = image.text("/etc/modprobe.d/disable-nouveau.conf")?;
+    ensure!(nouveau.contains("blacklist nouveau"), "{nouveau}");
+    Ok(())
+}
+
+#[test]
+fn dynamic_login_and_ibft_interfaces_have_their_services() -> Result<()> {
+    let image = server()?;
+    image.has(&["/usr/local/bin/dynamic-login", "/usr/local/sbin/init-ibft-interfaces.sh"])?;
+    image.has(&["/etc/modules-load.d/ibft.conf"])?;
+    image.enabled("dynamic-login.service")?;
+    image.enabled("init-ibft-interfaces.service")
+}
+
+#[test]
+fn dkms_grub2_mellanox_and_posix_have_their_packages() -> Result<()> {
+    let image = server()?;
+    image.installed(&["dkms", "gcc", "grub-pc-bin", "grub-efi-amd64-signed", "shim-signed"])?;
+    image.installed(&["mstflint", "opensm", "rdma-core", "ibverbs-providers"])?;
+    image.installed(&["bison", "universal-ctags", "pax", "uucp", "vim-tiny", "man-db"])?;
+    let rules = image.text("/etc/udev/rules.d/81-mellanox.rules")?;
+    ensure!(rules.contains("modprobe mlx5_ib"), "{rules}");
+    ensure!(image.text("/etc/modules")?.contains("mlx4_en\n"));
+    Ok(())
+}
+
+#[test]
+fn iscsi_boot_tells_the_initial_ram_disk() -> Result<()> {
+    let image = server()?;
+    ensure!(image.text("/etc/iscsi/iscsi.initramfs")? == "ISCSI_AUTO=true\n");
+    image.installed(&["open-iscsi"])
+}
+
+#[test]
+fn journal_to_console_and_nm_dhcp_ib_interfaces() -> Result<()> {
+    let image = server()?;
+    let journal = image.text("/etc/systemd/journald.conf.d/log-to-console.conf")?;
+    ensure!(journal == "[Journal]\nForwardToConsole=yes\n", "{journal}");
+    let profile = "/etc/NetworkManager/system-connections/infiniband.nmconnection";
+    let entry = image.entry(profile).context("no profile")?;
+    ensure!(entry.starts_with("-rw------- 0/0"), "{entry}");
+    ensure!(image.text(profile)?.contains("type=infiniband"));
+    Ok(())
+}
+
+#[test]
+fn local_config_has_apt_use_the_proxy_and_leaves_none() -> Result<()> {
+    let image = server()?;
+    ensure!(image.text("/probe/proxy")? == "yes\n", "hooks do not see the proxy");
+    let seen = image.text("/probe/apt-proxy")?;
+    ensure!(seen == "60local-config-proxy\n", "{seen}");
+    image.lacks(&["/etc/apt/apt.conf.d/60local-config-proxy"])?;
+    let found = Command::new("grep").args(["-c", "sesame-4712"]).arg(&image.tar).output()?;
+    ensure!(found.stdout == b"0\n", "the proxy's password is in the image");
+    Ok(())
+}
+
+#[test]
+fn source_repositories_lay_a_repository_down() -> Result<()> {
+    let image = server()?;
+    ensure!(image.text("/opt/sources/hello")? == "from the repository\n");
+    ensure!(image.text("/etc/dib-source-repositories")? == "/opt/sources\n");
+    let manifest = image.text("/etc/dib-manifests/dib-manifest-git-server")?;
+    ensure!(manifest.starts_with("probe git /opt/sources "), "{manifest}");
+    Ok(())
+}
+
+#[test]
+fn sysctl_writes_what_the_next_boot_reads() -> Result<()> {
+    let image = server()?;
+    let known = image.text("/etc/sysctl.d/kernel.panic.conf")?;
+    ensure!(known.ends_with("\nkernel.panic = 7\n"), "{known}");
+    let unknown = image.text("/etc/sysctl.d/net.example.unknown.conf")?;
+    ensure!(unknown == "# said so\nnet.example.unknown = 1\n", "{unknown}");
+    image.has(&["/usr/local/bin/sysctl-set-value"])
+}
+
+/// Elements that bring programs in Python.
+fn python() -> Result<Image> {
+    Image::build(
+        "python",
+        &[
+            "debian-minimal",
+            "probe-mirror",
+            "pypi",
+            "pip-cache",
+            "pip-and-virtualenv",
+            "simple-init",
+        ],
+        &[
+            ("DIB_DEBIAN_KERNEL", "none"),
+            ("DIB_NO_PYPI_PIP", "1"),
+            ("NO_SOURCE_REPOSITORIES", "1"),
+            ("DIB_INSTALLTYPE_pip_and_virtualenv", "package"),
+        ],
+    )
+}
+
+#[test]
+fn pip_and_virtualenv_and_ensure_venv() -> Result<()> {
+    let image = python()?;
+    image.installed(&["python3-pip", "python3-virtualenv", "python3-venv"])?;
+    ensure!(
+        image.text("/probe/pip")? == "/usr/bin/python3 -m pip, /usr/bin/python3 -m venv\n",
+        "{}",
+        image.text("/probe/pip")?
+    );
+    Ok(())
+}
+
+#[test]
+fn pip_cache_is_outside_of_the_image() -> Result<()> {
+    let image = python()?;
+    let cache = image.text("/probe/pip-cache")?;
+    ensure!(cache.contains(" /tmp/pip ") && cache.ends_with("/tmp/pip\n"), "{cache}");
+    image.lacks(&["/tmp/pip", "/root/.cache/pip"])
+}
+
+#[test]
+fn pypi_is_a_mirror_while_the_image_is_built_and_leaves_nothing() -> Result<()> {
+    let image = python()?;
+    let config = image.text("/probe/pip.conf")?;
+    ensure!(config == "[global]\nindex-url = file:///tmp/pypi\n", "{config}");
+    image.lacks(&["/root/.pip", "/tmp/pypi", "/root/.pip/pip.conf"])
+}
+
+#[test]
+fn simple_init_installs_glean_and_forgets_interfaces() -> Result<()> {
+    let image = python()?;
+    let link = image.entry("/usr/local/bin/glean-install").context("no glean-install")?;
+    ensure!(link.ends_with(" -> /usr/glean/bin/glean-install"), "{link}");
+    ensure!(image.text("/probe/glean")? == "glean-install \n", "{}", image.text("/probe/glean")?);
+    ensure!(image.text("/etc/modules")?.contains("8021q\n"));
+    image.lacks(&["/etc/network/interfaces.d/eth0", "/usr/bin/cloud-init"])
+}
+
+/// Elements that work on the kernel and its initial RAM disk.
+fn kernel() -> Result<Image> {
+    Image::build(
+        "kernel",
+        &[
+            "debian-minimal",
+            "probe-kernel",
+            "dracut-regenerate",
+            "disable-nouveau",
+            "iso",
+            "cleanup-kernel-initrd",
+        ],
+        &[
+            ("DIB_DEBIAN_KERNEL", "cloud"),
+            ("DIB_DRACUT_ENABLED_MODULES", "[{name: lvm, packages: [lvm2]}]"),
+        ],
+    )
+}
+
+#[test]
+fn cleanup_kernel_initrd_leaves_the_newest_kernel() -> Result<()> {
+    let image = kernel()?;
+    let kernels = image.list.lines().filter(|line| line.contains("./boot/vmlinuz-")).count();
+    ensure!(kernels == 1, "{kernels} kernels are left");
+    image.lacks(&["/boot/vmlinuz-1.0-old", "/boot/config-1.0-old", "/boot/initrd.img-1.0-old"])
+}
+
+#[test]
+fn dracut_regenerate_puts_modules_into_the_initial_ram_disk() -> Result<()> {
+    let image = kernel()?;
+    image.installed(&["dracut", "lvm2"])?;
+    image.has(&["/etc/dracut.conf.d/disable-nouveau.conf"])?;
+    ensure!(image.text("/probe/lsinitrd")?.lines().any(|line| line == "lvm"));
+    Ok(())
+}
+
+#[test]
+fn iso_boots_from_bios_and_from_uefi() -> Result<()> {
+    let image = kernel()?;
+    let iso = image.tar.with_file_name("kernel-boot.iso");
+    let bytes = fs_err::read(&iso)?;
+    let at = |from: usize, length: usize| bytes.get(from..from + length).unwrap_or_default();
+    ensure!(at(0x8001, 5) == b"CD001", "no ISO 9660");
+    ensure!(at(0x8028, 16) == b"VMEDIA_BOOT_ISO ", "another label");
+    ensure!(at(0x8801, 5) == b"CD001" && at(0x8807, 23) == b"EL TORITO SPECIFICATION");
+    let sector = u32::from_le_bytes(at(0x8847, 4).try_into()?) as usize * 2048;
+    // The default entry is for a BIOS; after it comes the section of UEFI, platform 0xEF.
+    ensure!(at(sector + 32, 1) == [0x88] && at(sector + 64, 2) == [0x91, 0xEF], "no entries");
+    let efi = u32::from_le_bytes(at(sector + 96 + 8, 4).try_into()?) as usize * 2048;
+    ensure!(at(efi + 510, 2) == [0x55, 0xAA] && at(efi + 54, 3) == b"FAT", "no FAT for UEFI");
+    let text = String::from_utf8_lossy(&bytes);
+    ensure!(text.contains("KERNEL /vmlinuz") && text.contains("root=LABEL=cloudimg-rootfs"));
+    Ok(())
+}

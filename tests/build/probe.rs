@@ -1,0 +1,114 @@
+//! Elements that look on while others work, and write to /probe what they saw.
+
+use anyhow::{Context, Result, ensure};
+use goldsmith_tests::TestEnv;
+
+const HEAD: &str = "#!/bin/bash\nset -eu -o pipefail\nmkdir -p /probe\n";
+
+/// Writes all of them; what they hold is the same every time, so that steps are found again.
+pub(crate) fn write(env: &TestEnv) -> Result<()> {
+    probe(env)?;
+    mirror(env)?;
+    kernel(env)
+}
+
+/// A git repository in one file, made of fixed dates.
+fn bundle(env: &TestEnv) -> Result<Vec<u8>> {
+    let script = "set -e; git init -q -b main repo; cd repo; echo 'from the repository' > hello; git add hello;
+        git -c user.name=t -c user.email=t@example.invalid commit -q -m one; git bundle create -q ../bundle main; cat ../bundle";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script])
+        .current_dir(env.directory.path())
+        .env_remove("GIT_DIR")
+        .env_remove("GIT_WORK_TREE")
+        .env("GIT_AUTHOR_DATE", "2020-01-01T00:00:00Z")
+        .env("GIT_COMMITTER_DATE", "2020-01-01T00:00:00Z")
+        .output()
+        .context("git")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(output.stdout)
+}
+
+fn probe(env: &TestEnv) -> Result<()> {
+    env.element("probe/element-deps", "package-installs\n")?;
+    env.element("probe/package-installs.yaml", "ccache:\ngcc:\nlibc6-dev:\n")?;
+    env.element(
+        "probe/source-repository-probe",
+        "probe git /opt/sources $TMP_HOOKS_PATH/sources/probe.bundle main\n",
+    )?;
+    let sources = env.path("elements/probe/sources");
+    fs_err::create_dir_all(&sources)?;
+    fs_err::write(sources.join("probe.bundle"), bundle(env)?)?;
+    // The same file in two phases: the second compiler runs in another sandbox.
+    let compile = "mkdir -p /usr/src/probe\n[ -e /usr/src/probe/a.c ] || echo \"const char *made = \\\"$(date +%s%N)\\\";\" > /usr/src/probe/a.c\ncd /usr/src/probe\n";
+    env.element(
+        "probe/install.d/60-probe",
+        &format!(
+            "{HEAD}{compile}CCACHE_STATSLOG=/probe/ccache-first gcc -c a.c -o a.o\n\
+             test \"$(command -v gcc)\" = /usr/lib/ccache/gcc\n\
+             case ${{https_proxy:-}} in *@127.0.0.1:9) echo yes ;; *) echo no ;; esac > /probe/proxy\n\
+             grep -l sesame /etc/apt/apt.conf.d/* | sed 's#.*/##' > /probe/apt-proxy\n\
+             sysctl-set-value kernel.panic 7\nsysctl-write-value net.example.unknown 1 'said so'\n\
+             ! sysctl-set-value net.example.other 1\n! sysctl-write-value kernel.panic 8\n"
+        ),
+    )?;
+    env.element(
+        "probe/post-install.d/50-probe",
+        &format!("{HEAD}{compile}CCACHE_STATSLOG=/probe/ccache-second gcc -c a.c -o a.o\n"),
+    )?;
+    env.element(
+        "probe/cleanup.d/50-probe",
+        "#!/bin/bash\nset -eu\nif [ -n \"$(find \"$DIB_IMAGE_CACHE/ccache\" -type f -print -quit)\" ]; then\n\
+         echo yes > \"$TARGET_ROOT/probe/ccache-outside\"\nfi\n",
+    )
+}
+
+/// A mirror of PyPI with one package, which stands for glean.
+fn mirror(env: &TestEnv) -> Result<()> {
+    env.element(
+        "probe-mirror/root.d/05-probe-mirror",
+        r##"#!/usr/bin/python3
+import os
+import zipfile
+
+directory = os.path.join(os.environ["DIB_IMAGE_CACHE"], "pypi/mirror/glean")
+os.makedirs(directory, exist_ok=True)
+name = "glean-1.0-py3-none-any.whl"
+info = "glean-1.0.dist-info/"
+script = "#!/bin/sh\nmkdir -p /probe\necho \"${0##*/} $*\" > /probe/glean\ncat ~/.pip/pip.conf > /probe/pip.conf\n"
+with zipfile.ZipFile(os.path.join(directory, name), "w") as wheel:
+    for program in "glean-install", "glean.sh":
+        member = zipfile.ZipInfo("glean-1.0.data/scripts/" + program)
+        member.external_attr = 0o100755 << 16
+        wheel.writestr(member, script)
+    wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: glean\nVersion: 1.0\n")
+    wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr(info + "RECORD", "")
+with open(os.path.join(directory, "index.html"), "w") as index:
+    index.write('<a href="%s">%s</a>\n' % (name, name))
+"##,
+    )?;
+    env.element(
+        "probe-mirror/install.d/70-probe-mirror",
+        &format!(
+            "{HEAD}echo \"$DIB_PYTHON_PIP, $DIB_PYTHON_VIRTUALENV\" > /probe/pip\n\
+             {{ grep ' /tmp/pip ' /proc/mounts; echo \"$PIP_CACHE_DIR\"; }} > /probe/pip-cache\n"
+        ),
+    )
+}
+
+/// An old kernel to clean up, and what `iso` makes a medium of.
+fn kernel(env: &TestEnv) -> Result<()> {
+    env.element(
+        "probe-kernel/install.d/60-probe-kernel",
+        "#!/bin/sh\nset -e\nfor name in vmlinuz config initrd.img; do echo old > /boot/$name-1.0-old; done\n",
+    )?;
+    env.element(
+        "probe-kernel/finalise.d/60-probe-kernel",
+        &format!("{HEAD}lsinitrd --mod /boot/initrd.img-[2-9]* > /probe/lsinitrd\n"),
+    )?;
+    env.element(
+        "probe-kernel/cleanup.d/50-probe-kernel",
+        "#!/bin/sh\nset -e\ncp $TARGET_ROOT/boot/vmlinuz-[2-9]* $IMAGE_NAME.vmlinuz\ncp $TARGET_ROOT/boot/initrd.img-[2-9]* $IMAGE_NAME.initrd\n",
+    )
+}
