@@ -7,6 +7,7 @@ mod contract;
 mod elements;
 mod failures;
 mod faults;
+mod guide;
 mod hooks;
 mod plans;
 mod probe;
