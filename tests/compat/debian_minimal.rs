@@ -38,11 +38,15 @@ fn both(user: &UserEnv, line: &[&str]) -> Result<()> {
     ensure!(ours.status == 0, "{ours:#?}");
     let manifest = user.env.path("ours.d/dib-manifests/dib_environment");
     let environment = fs_err::read_to_string(manifest)?;
-    let variable = "DIB_DEBIAN_DISTRIBUTION_MIRROR=\"";
-    let mirror = environment.lines().find_map(|line| line.split_once(variable));
-    let mirror = mirror.context("no mirror")?.1.trim_end_matches('"').to_owned();
+    let of = |name: &'static str| -> Result<(&'static str, String)> {
+        let start = format!("{name}=\"");
+        let line = environment.lines().find_map(|line| line.split_once(&start));
+        let value = line.with_context(|| format!("no {name}"))?.1.trim_end_matches('"');
+        Ok((name, value.to_owned()))
+    };
+    let mirrors = [of("DIB_DEBIAN_DISTRIBUTION_MIRROR")?, of("DIB_DEBIAN_SECURITY_MIRROR")?];
     let line: Vec<_> = ["--no-tmpfs", "-o", "theirs"].iter().chain(line).copied().collect();
-    dib::build(user, &elements, &mirror, &line)
+    dib::build(user, &elements, &mirrors, &line)
 }
 
 pub(crate) fn archive() -> Result<()> {

@@ -18,7 +18,12 @@ pub(crate) const VARIABLES: [(&str, &str); 2] =
 /// # Errors
 ///
 /// When it fails; no loop device is left then, either.
-pub(crate) fn build(user: &UserEnv, elements: &Path, mirror: &str, line: &[&str]) -> Result<()> {
+pub(crate) fn build(
+    user: &UserEnv,
+    elements: &Path,
+    mirrors: &[(&str, String)],
+    line: &[&str],
+) -> Result<()> {
     let tools = std::env::var("GOLDSMITH_DIB").context("GOLDSMITH_DIB")?;
     let place = user.env.directory.path();
     let temporary = user.env.path("tmp");
@@ -37,7 +42,7 @@ pub(crate) fn build(user: &UserEnv, elements: &Path, mirror: &str, line: &[&str]
         )
         .env("TMPDIR", &temporary)
         .env("ELEMENTS_PATH", elements)
-        .env("DIB_DEBIAN_DISTRIBUTION_MIRROR", mirror)
+        .envs(mirrors.iter().cloned())
         .envs(VARIABLES)
         .args(line);
     let ran = namespace.run_as("root", &command);

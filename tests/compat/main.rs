@@ -82,7 +82,8 @@ fn same_image() -> Result<()> {
     fs_err::remove_file(user.env.path("image.tar"))?;
     let mirror = probe::variable(ours.text("/probe/root.d")?, "DIB_DEBIAN_DISTRIBUTION_MIRROR")
         .context("hooks know no mirror")?;
-    dib::build(&user, &user.env.path("elements"), &mirror, &LINE)?;
+    let mirrors = [("DIB_DEBIAN_DISTRIBUTION_MIRROR", mirror)];
+    dib::build(&user, &user.env.path("elements"), &mirrors, &LINE)?;
     let theirs = Tree::read(&user.env.path("image.tar"), KEEP)?;
     match (probe::compare(&theirs, &ours), compare(&theirs, &ours, KNOWN)) {
         (Err(probe), Err(tree)) => anyhow::bail!("{probe:#}\n{tree:#}"),

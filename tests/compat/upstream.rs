@@ -101,7 +101,10 @@ const BUILT: [(&str, &[&str]); 5] = [
             "sysprep",
         ],
     ),
-    ("upstream::full_debian_minimal_ramdisk_boots_to_its_init_script", &["ramdisk", "debian-minimal"]),
+    (
+        "upstream::full_debian_minimal_ramdisk_boots_to_its_init_script",
+        &["ramdisk", "debian-minimal"],
+    ),
 ];
 
 /// Every element that tests/compat/exercised.yaml lists is, byte for byte, one that the test
