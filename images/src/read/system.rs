@@ -215,9 +215,9 @@ impl System {
             .collect();
         let found = if list.is_empty() { "nothing known".to_owned() } else { list.join(", ") };
         let unread = self.found.iter().filter(|found| found.volume.is_none());
-        let mut unread = unread.filter_map(|found| Some(found.magic.as_ref()?.format));
+        let unread = unread.filter_map(|found| Some(found.magic.as_ref()?.format));
         // Swap next to it is not what is missing.
-        let unread = unread.rfind(|format| *format != Format::Swap);
+        let unread = unread.filter(|format| *format != Format::Swap).next_back();
         SystemError::Nothing { wanted, found, unread }
     }
 
