@@ -85,6 +85,16 @@ impl Failure {
         Self { no_space, ..Self::new(kind, message) }
     }
 
+    /// Puts what the failure is about in front, unless it is named already.
+    #[must_use]
+    pub fn about(mut self, what: impl fmt::Display) -> Self {
+        let what = what.to_string();
+        if !self.message.contains(&what) {
+            self.message = format!("{what}: {}", self.message);
+        }
+        self
+    }
+
     /// Names the full file system, if one is the cause: `place` is the directory that was
     /// written to, `cures` say what to do. Earlier hints guessed at another cause and go.
     #[must_use]

@@ -3,6 +3,7 @@
 
 mod audit;
 mod elements;
+mod kernel;
 mod lint;
 mod ramdisk;
 mod selftest;
@@ -29,6 +30,7 @@ fn every_verb_has_help() -> Result<()> {
         "plan",
         "run",
         "boot",
+        "kernel",
         "doctor",
         "store",
         "store ls",

@@ -4,6 +4,8 @@ pub mod boot;
 pub mod build;
 pub mod doctor;
 pub mod elements;
+pub mod image_to_tar;
+pub mod kernel;
 pub mod links;
 pub mod plan;
 pub mod ramdisk;
@@ -44,6 +46,11 @@ enum Verb {
     Run(run::RunArgs),
     /// Boot an image in QEMU, without changing it
     Boot(boot::BootArgs),
+    /// Take the kernel and the initial RAM disk out of an image
+    Kernel(kernel::KernelArgs),
+    /// Pack the system on a disk image as an archive
+    #[command(hide = true)]
+    ImageToTar(image_to_tar::ImageToTarArgs),
     /// Say what this host allows and how to mend what it lacks
     Doctor(doctor::DoctorArgs),
     /// Look at elements
@@ -116,6 +123,8 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Verb::Plan(args) => plan::run(args, &cache()?),
         Verb::Run(args) => run::run(args, &cache()?),
         Verb::Boot(args) => boot::run(args),
+        Verb::Kernel(args) => kernel::run(args),
+        Verb::ImageToTar(args) => image_to_tar::run(args),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Elements(verb) => elements::run(verb, &cache()?),
         Verb::Store(verb) => store::run(verb, &cache()?),

@@ -2,19 +2,22 @@
 
 mod batch;
 mod element_info;
+mod get_kernel;
 mod getopt;
 mod image_create;
 
 pub use batch::diskimage_builder;
 pub use element_info::element_info;
+pub use get_kernel::disk_image_get_kernel;
 pub use image_create::{disk_image_create, ramdisk_image_create, types};
 
 use crate::element::ElementGraph;
 use crate::request::Request;
 
 /// The diskimage-builder names that this program answers to.
-pub const NAMES: [(&str, Personality); 4] = [
+pub const NAMES: [(&str, Personality); 5] = [
     ("disk-image-create", disk_image_create),
+    ("disk-image-get-kernel", disk_image_get_kernel),
     ("ramdisk-image-create", ramdisk_image_create),
     ("diskimage-builder", diskimage_builder),
     ("element-info", element_info),
@@ -25,6 +28,12 @@ pub const RAMDISK_ELEMENT: &str = "ramdisk";
 
 /// The element that says that no disk is to be made from the tree.
 const NO_DISK: &str = "no-final-image";
+
+/// Programs in the hooks tree that goldsmith has of its own, below [`LIB`]: those that elements
+/// bring need loop devices and mounts.
+///
+/// [`LIB`]: crate::phase::paths::LIB
+pub const REPLACED: [(&str, &str); 1] = [("bin/extract-image", "extract-image")];
 
 /// A program of diskimage-builder's: takes its arguments, returns its exit status.
 pub type Personality = fn(&[std::ffi::OsString]) -> crate::error::Result<u8>;

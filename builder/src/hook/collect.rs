@@ -199,9 +199,16 @@ impl HookTree {
     pub fn write(&self, to: &Path, lib: &Path) -> Result<()> {
         let io = |error: std::io::Error| Failure::wrap(Kind::Host, "the hooks tree", &error);
         for (path, source) in &self.files {
+            let at = path.to_string_lossy();
             let path = to.join(path);
             if let Some(parent) = path.parent() {
                 fs_err::create_dir_all(parent).map_err(io)?;
+            }
+            let own = crate::compat::REPLACED.iter().find(|(name, _)| *name == at);
+            if let Some((_, own)) = own {
+                fs_err::copy(lib.join(own), &path).map_err(io)?;
+                fs_err::set_permissions(&path, PermissionsExt::from_mode(0o755)).map_err(io)?;
+                continue;
             }
             if source.path.is_symlink() {
                 let target = fs_err::read_link(&source.path).map_err(io)?;

@@ -12,6 +12,8 @@ pub const TARGET_HOOKS: &str = "/tmp/in_target.d";
 pub const LIB: &str = "/goldsmith/lib";
 /// Stand-ins for host tools, first in `PATH` of host phases.
 pub const SHIMS: &str = "/goldsmith/shims";
+/// This program, for stand-ins that have it do the work.
+pub const PROGRAM: &str = "/goldsmith/bin/goldsmith";
 /// One directory for each entry of `ELEMENTS_PATH`.
 pub const ELEMENTS: &str = "/goldsmith/elements";
 /// Parent of `DIB_IMAGE_CACHE` and `DIB_LOCKFILES`.

@@ -129,6 +129,8 @@ pub(super) fn host_directories(
         ));
         output = session.store.empty();
     }
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::wrap(Kind::Host, "this program's own file", &error))?;
     let resolv_conf = fs_err::read_to_string("/etc/resolv.conf")
         .ok()
         .filter(|text| text.contains("nameserver"))
@@ -137,6 +139,7 @@ pub(super) fn host_directories(
         lib: prepared.shipped.lib.clone(),
         shims: prepared.shipped.shims.clone(),
         boot_shims: prepared.shipped.boot_shims.clone(),
+        program,
         elements: prepared.graph.search_path.clone(),
         image_cache,
         lockfiles,

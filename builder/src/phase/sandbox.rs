@@ -24,6 +24,8 @@ pub struct HostDirectories {
     pub shims: PathBuf,
     /// Shims of finalise.d.
     pub boot_shims: PathBuf,
+    /// This program's file.
+    pub program: PathBuf,
     /// The entries of `ELEMENTS_PATH`, in order.
     pub elements: Vec<PathBuf>,
     /// `DIB_IMAGE_CACHE`.
@@ -122,6 +124,7 @@ impl HostDirectories {
             bind(paths::LIB, &self.lib, true),
             bind(paths::SHIMS, &self.shims, true),
             bind(paths::PYTHON, &self.lib.join("python/diskimage_builder"), true),
+            bind(paths::PROGRAM, &self.program, true),
             bind(paths::RUN, trees.run, false),
             bind(format!("{}/image-create", paths::CACHE), &self.image_cache, false),
             bind(format!("{}/lockfiles", paths::CACHE), &self.lockfiles, false),

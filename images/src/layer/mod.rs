@@ -9,6 +9,7 @@ mod attributes;
 mod extract;
 mod flatten;
 mod remove;
+mod select;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -18,4 +19,5 @@ pub use attributes::Attributes;
 pub use extract::{DeviceNode, ExtractError, Extracted, Limits, extract};
 pub use flatten::{FlattenError, flatten};
 pub use remove::remove_tree;
+pub use select::select;
 pub use writer::{RootWriter, WriteError};

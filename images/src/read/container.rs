@@ -38,18 +38,20 @@ pub enum Compression {
 
 /// How many bytes from the front [`Container::detect`] wants to see.
 pub const FRONT: usize = 1024;
-/// And how many from the end of the file.
-pub const BACK: usize = 512;
 
 /// Magic numbers at the front.
 const FRONTS: [(usize, &[u8], Container); 14] = [
     (0, b"QFI\xfb", Container::Qcow2),
     (0, b"KDMV", Container::Foreign("vmdk")),
     (0, b"COWD", Container::Foreign("vmdk")),
-    (0, b"# Disk DescriptorFile", Container::Foreign("vmdk")),
+    (
+        0,
+        b"# Disk DescriptorFile",
+        Container::Other("a VMDK descriptor, whose data is in other files"),
+    ),
     (0, b"vhdxfile", Container::Foreign("vhdx")),
     (0, b"conectix", Container::Foreign("vpc")),
-    (0, b"QED\0", Container::Foreign("qed")),
+    (0, b"QED\0", Container::Other("a QED image")),
     (0, b"\x1f\x8b\x08", Container::Compressed(Compression::Gzip)),
     (0, b"\xfd7zXZ\0", Container::Compressed(Compression::Xz)),
     (0, b"\x28\xb5\x2f\xfd", Container::Compressed(Compression::Zstd)),
@@ -60,18 +62,15 @@ const FRONTS: [(usize, &[u8], Container); 14] = [
 ];
 
 impl Container {
-    /// Tells by the first [`FRONT`] bytes of a file, and its last [`BACK`] ones, what it is.
-    pub fn detect(front: &[u8], back: &[u8]) -> Self {
+    /// Tells by the first [`FRONT`] bytes of a file what it is. A VHD of fixed size is a raw
+    /// disk with a footer.
+    pub fn detect(front: &[u8]) -> Self {
         let has = |at: usize, magic: &[u8]| front.get(at..).is_some_and(|b| b.starts_with(magic));
         if let Some((_, _, found)) = FRONTS.iter().find(|(at, magic, _)| has(*at, magic)) {
             return *found;
         }
         if le32(front, 64) == 0xbeda_107f {
             return Self::Foreign("vdi");
-        }
-        // A VHD of fixed size is a raw disk with a footer.
-        if back.starts_with(b"conectix") {
-            return Self::Foreign("vpc");
         }
         Self::Raw
     }

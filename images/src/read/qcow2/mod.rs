@@ -121,7 +121,15 @@ impl Qcow2 {
     ///
     /// When it is damaged, or has one of the features that are refused.
     pub fn open(path: &Path) -> Result<Self, Qcow2Error> {
-        let file = RawFile::open(path)?;
+        Self::new(RawFile::open(path)?)
+    }
+
+    /// Takes an open file and checks its header.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn new(file: RawFile) -> Result<Self, Qcow2Error> {
         let front = bytes(&file, 0, HEADER.min(index(file.size())))?;
         let header = Header::parse(&front)?;
         let table = bytes(&file, header.l1_offset, header.l1_entries * 8)?;

@@ -1,6 +1,7 @@
 //! Which file systems of a disk are mounted where, and the tree that they make together.
 
-use std::collections::{HashMap, HashSet};
+mod walk;
+
 use std::sync::Arc;
 
 use super::format::{Format, Magic};
@@ -8,7 +9,7 @@ use super::medium::Medium;
 use super::open_volume;
 use super::partition::{PartitionError, Role, Slot, partitions};
 use super::volume::{NodeKind, Volume, VolumeError, look_up, read_small};
-use crate::tree::{Entry, Kind, Source, Tree};
+use crate::tree::Tree;
 
 /// Why a disk's tree cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -70,10 +71,6 @@ pub struct System {
     mounts: Vec<(Vec<u8>, usize)>,
 }
 
-/// The longest path (PATH_MAX); no program could name a longer one.
-const PATH: usize = 4096;
-/// The most bytes of names of a whole tree: they are kept in memory.
-const NAMES: u64 = 512 << 20;
 /// The most of an fstab that is read.
 const FSTAB: u64 = 1 << 20;
 
@@ -175,7 +172,17 @@ impl System {
         let first = |wanted: &dyn Fn(&Found) -> bool| {
             self.readable().find(|(_, found, _)| wanted(found)).map(|(index, _, _)| index)
         };
-        let boot = first(&|found| found.role == Role::Boot).or_else(|| first(&label));
+        // A boot partition whose root file system cannot be read may have neither.
+        let kernel = |found: &Found| {
+            let Some(volume) = found.volume.as_ref().filter(|_| found.role != Role::Efi) else {
+                return false;
+            };
+            let names = volume.list(volume.root()).unwrap_or_default();
+            names.iter().any(|entry| entry.name.starts_with(b"vmlinuz-"))
+        };
+        let boot = first(&|found| found.role == Role::Boot)
+            .or_else(|| first(&label))
+            .or_else(|| first(&kernel).filter(|_| !self.has_root()));
         let efi = first(&|found| found.role == Role::Efi);
         for (point, index) in [(&b"boot"[..], boot), (b"boot/efi", efi)] {
             if let Some(index) = index {
@@ -217,7 +224,7 @@ impl System {
         let unread = self.found.iter().filter(|found| found.volume.is_none());
         let unread = unread.filter_map(|found| Some(found.magic.as_ref()?.format));
         // Swap next to it is not what is missing.
-        let unread = unread.filter(|format| *format != Format::Swap).next_back();
+        let unread = { unread }.rfind(|format| *format != Format::Swap);
         SystemError::Nothing { wanted, found, unread }
     }
 
@@ -228,167 +235,10 @@ impl System {
     ///
     /// When a file system is damaged, or holds more than fits on its disk.
     pub fn tree(&self, below: &[u8]) -> Result<Tree, SystemError> {
-        let points: HashSet<&[u8]> = self.mounts.iter().map(|(at, _)| at.as_slice()).collect();
-        let mut walk =
-            Walk { points, below, names: NAMES, entries: Vec::new(), counted: HashSet::new() };
-        let mut volumes = Vec::new();
-        for (point, index) in &self.mounts {
-            let Some(Found { slot, size, volume: Some(volume), .. }) = self.found.get(*index)
-            else {
-                continue;
-            };
-            let disk = Disk { slot: *slot, index: volumes.len(), size: *size, volume };
-            walk.volume(&disk, point)?;
-            volumes.push(Arc::clone(volume));
-        }
-        // Names that lead to one inode: the first is the file, the others are links to it.
-        walk.entries.sort_by(|a, b| a.0.path.cmp(&b.0.path));
-        let mut first: HashMap<(usize, u64), Vec<u8>> = HashMap::new();
-        let mut entries = Vec::with_capacity(walk.entries.len());
-        for (mut entry, several) in walk.entries {
-            if let Some(inode) = several {
-                match first.get(&inode) {
-                    Some(path) => entry.kind = Kind::Hardlink(path.clone()),
-                    None => {
-                        first.insert(inode, entry.path.clone());
-                    }
-                }
-            }
-            entries.push(entry);
-        }
-        Ok(Tree::of_volumes(entries, volumes))
+        walk::tree(self, below)
     }
 }
 
 fn volume_error(slot: Slot, path: &[u8], source: VolumeError) -> SystemError {
     SystemError::Volume { slot, path: format!("/{}", String::from_utf8_lossy(path)), source }
-}
-
-/// A file system that is walked.
-struct Disk<'a> {
-    slot: Slot,
-    index: usize,
-    size: u64,
-    volume: &'a Arc<dyn Volume>,
-}
-
-/// Where the entries of all file systems go.
-struct Walk<'a> {
-    points: HashSet<&'a [u8]>,
-    below: &'a [u8],
-    /// Bytes of names that are left.
-    names: u64,
-    /// With the volume and number of files of several names.
-    entries: Vec<(Entry, Option<(usize, u64)>)>,
-    /// Those of several names whose content was counted.
-    counted: HashSet<(usize, u64)>,
-}
-
-impl Walk<'_> {
-    /// Whether a path is asked for, or leads to what is.
-    fn wanted(&self, path: &[u8]) -> bool {
-        let under = |path: &[u8], of: &[u8]| {
-            of.is_empty()
-                || path.strip_prefix(of).is_some_and(|r| r.is_empty() || r.starts_with(b"/"))
-        };
-        under(path, self.below) || under(self.below, path)
-    }
-
-    fn volume(&mut self, disk: &Disk<'_>, point: &[u8]) -> Result<(), SystemError> {
-        let volume = disk.volume.as_ref();
-        let root = volume.root();
-        let mut seen = HashSet::from([root]);
-        let mut taken = 0u64;
-        let mut waiting = vec![(point.to_vec(), root)];
-        if self.wanted(point) {
-            self.entry(disk, point, root, &mut taken)?;
-        }
-        while let Some((path, id)) = waiting.pop() {
-            if !self.wanted(&path) {
-                continue;
-            }
-            let failed = |source| volume_error(disk.slot, &path, source);
-            let mut names = HashSet::new();
-            for name in volume.list(id).map_err(failed)? {
-                let mut full = path.clone();
-                if !full.is_empty() {
-                    full.push(b'/');
-                }
-                full.extend_from_slice(&name.name);
-                if full.len() > PATH {
-                    return Err(SystemError::Limit { slot: disk.slot, what: "a path is too long" });
-                }
-                if !names.insert(name.name) {
-                    let twice = VolumeError::damaged("the directory", "it names a file twice");
-                    return Err(volume_error(disk.slot, &full, twice));
-                }
-                // What lies below a mount point is hidden by what is mounted there.
-                if !self.wanted(&full) || self.points.contains(full.as_slice()) {
-                    continue;
-                }
-                if self.entry(disk, &full, name.id, &mut taken)? {
-                    if !seen.insert(name.id) {
-                        let twice = VolumeError::damaged("the directory", "it has two names");
-                        return Err(volume_error(disk.slot, &full, twice));
-                    }
-                    waiting.push((full, name.id));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes one entry in; tells whether it is a directory.
-    fn entry(
-        &mut self,
-        disk: &Disk<'_>,
-        path: &[u8],
-        id: u64,
-        taken: &mut u64,
-    ) -> Result<bool, SystemError> {
-        let failed = |source| volume_error(disk.slot, path, source);
-        let limit = |what| SystemError::Limit { slot: disk.slot, what };
-        let left = self.names.checked_sub(path.len() as u64 + 64);
-        self.names = left.ok_or_else(|| limit("the names of all files are too long"))?;
-        let node = disk.volume.node(id).map_err(failed)?;
-        let several = node.kind == NodeKind::File && node.links > 1;
-        let inode = several.then_some((disk.index, id));
-        let kind = match node.kind {
-            NodeKind::Dir => {
-                *taken = taken.saturating_add(node.size);
-                Kind::Dir
-            }
-            NodeKind::Symlink => Kind::Symlink(disk.volume.link(id).map_err(failed)?),
-            NodeKind::Char(major, minor) => Kind::Char { major, minor },
-            NodeKind::Block(major, minor) => Kind::Block { major, minor },
-            NodeKind::Fifo => Kind::Fifo,
-            NodeKind::Socket => Kind::Socket,
-            NodeKind::File => {
-                // A further name costs nothing.
-                if inode.is_none_or(|inode| self.counted.insert(inode)) {
-                    let content = disk.volume.content(id).map_err(failed)?;
-                    *taken = taken.saturating_add(content.taken);
-                }
-                Kind::File { size: node.size, source: Source::Volume { volume: disk.index, id } }
-            }
-        };
-        // Blocks that files share would multiply.
-        if *taken > disk.size {
-            return Err(limit("its files hold more data than the disk has"));
-        }
-        let directory = kind == Kind::Dir;
-        let xattrs = disk.volume.xattrs(id).map_err(failed)?;
-        let entry = Entry {
-            path: path.to_vec(),
-            kind,
-            mode: node.mode,
-            uid: node.uid,
-            gid: node.gid,
-            mtime: node.mtime.0,
-            mtime_nsec: node.mtime.1,
-            xattrs,
-        };
-        self.entries.push((entry, inode));
-        Ok(directory)
-    }
 }
