@@ -5,15 +5,41 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use goldsmith_tests::{Known, Namespace, Tree, UserEnv, compare};
+use goldsmith_tests::{Known, Namespace, Side, Tree, UserEnv, compare};
 
 use crate::dib;
 
 /// Where the trees differ: diskimage-builder's is the first.
-const KNOWN: &[Known] = &[];
+const KNOWN: &[Known] = &[
+    ("*.pyc", Side::Both, "the time of the source is in it"),
+    ("/boot/initrd.img*", Side::Both, "as above"),
+    ("/etc/.pwd.lock", Side::First, "dropped: it differs from run to run"),
+    ("/etc/dib-manifests/*", Side::Both, "the command line and the variables"),
+    ("/etc/dib-manifests/dib-manifest-dpkg-theirs", Side::First, "named after the output"),
+    ("/etc/dib-manifests/dib-manifest-dpkg-ours", Side::Second, "as above"),
+    ("/etc/hostname", Side::Both, "mmdebstrap copies the builder's, with its mode"),
+    ("/etc/iscsi/initiatorname.iscsi", Side::Both, "random"),
+    ("/etc/machine-id", Side::Both, "empty in ours, so that every instance makes its own"),
+    ("/etc/resolv.conf", Side::Both, "as /etc/hostname"),
+    ("/etc/shadow", Side::Both, "the day of the build"),
+    ("/etc/shadow-", Side::Both, "as /etc/shadow"),
+    ("/run/*", Side::First, "/run is a tmpfs in every system that runs"),
+    ("/usr/local/bin/extract-image", Side::Both, "ours takes its place in the hooks tree"),
+    ("/var/cache/debconf/*", Side::First, "older copies, dropped in ours"),
+    ("/var/cache/ldconfig/aux-cache", Side::First, "dropped: it differs from run to run"),
+    ("/var/lib/dpkg/*", Side::First, "locks and older copies, dropped in ours"),
+    ("/var/lib/systemd/catalog/database", Side::First, "dropped: the system makes it again"),
+    ("/var/log/*", Side::First, "empty there, dropped in ours"),
+];
 
 /// Differences of the archives alone.
-const ARCHIVE: &[Known] = &[];
+const ARCHIVE: &[Known] = &[
+    ("/dev/*", Side::First, "the host's devices are in its archive"),
+    ("/dev/shm", Side::Both, "the mode is the host's"),
+    ("/lost+found", Side::First, "it packs a mounted ext4"),
+    ("/proc", Side::Second, "empty directories to mount on stay in ours"),
+    ("/sys", Side::Second, "as /proc"),
+];
 
 fn elements() -> Result<PathBuf> {
     let tools = std::env::var("GOLDSMITH_DIB").context("GOLDSMITH_DIB")?;

@@ -39,7 +39,7 @@ pub enum Side {
 }
 
 /// A difference that is there on purpose: where, in which tree, why. A path that ends in
-/// `*` names all that begin so.
+/// `*` names all that begin so, one that begins with `*` all that end so.
 pub type Known = (&'static str, Side, &'static str);
 
 impl Tree {
@@ -160,6 +160,9 @@ pub fn compare(first: &Tree, second: &Tree, known: &[Known]) -> Result<()> {
 }
 
 fn matches(pattern: &str, path: &str) -> bool {
+    if let Some(end) = pattern.strip_prefix('*') {
+        return path.ends_with(end);
+    }
     match pattern.strip_suffix('*') {
         Some(prefix) => path.starts_with(prefix),
         None => path == pattern,
