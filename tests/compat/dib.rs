@@ -30,7 +30,7 @@ pub(crate) fn build(
     fs_err::create_dir_all(&temporary)?;
     let namespace = Namespace::mounts()?;
     namespace.root(&format!(
-        "mkdir -p /dev/mapper && mount -t tmpfs none /dev/mapper && mount --bind {KPARTX} \"$(command -v kpartx)\""
+        "mkdir -p /dev/mapper && mount -t tmpfs none /dev/mapper && mount --bind {KPARTX} \"$(command -v kpartx)\" && mount --bind /bin/true \"$(command -v dmsetup)\""
     ))?;
     let mut command = Command::new("disk-image-create");
     command
