@@ -161,7 +161,10 @@ fn hook() -> Result<()> {
     let line = build("l", "tar", &["small", "mine", "large"]);
     let ran = user.run_in(&small.namespace, Some(&cache), &line)?;
     cache_is_full(&ran, 1, &cache)?;
-    ensure!(ran.stderr.contains("hook install.d/20-large exited with status 1"), "{ran:#?}");
+    ensure!(
+        ran.stderr.contains("hook install.d/20-large of element large exited with status 1"),
+        "{ran:#?}"
+    );
     ensure!(!user.env.path("l.tar").exists(), "something was written");
     small.resize(3000)?;
     let ran = user.run_in(&small.namespace, Some(&cache), &line)?;

@@ -177,7 +177,8 @@ fn failing_hook() -> Result<()> {
     let output = build(&env, "fail", &["--backend", "loop"])?.output()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(
-        output.status.code() == Some(1) && text.contains("20-fail exited with status 37"),
+        output.status.code() == Some(1)
+            && text.contains("20-fail of element mine exited with status 37"),
         "{text}"
     );
     ensure!(names(&env)? == ["elements", "layout.yaml"], "{:?}", names(&env)?);
