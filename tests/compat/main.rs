@@ -76,7 +76,8 @@ fn same_image() -> Result<()> {
     let user = UserEnv::new()?;
     elements::write(&user.env)?;
     let host = user.host(user.env.cache())?;
-    let built = user.run_by("disk-image-create", &LINE)?;
+    let mut command = user.env.command("disk-image-create")?;
+    let built = user.run_command(command.args(LINE).envs(dib::VARIABLES))?;
     ensure!(built.status == 0, "{built:#?}");
     let ours = Tree::read(&user.env.path("image.tar"), KEEP)?;
     fs_err::remove_file(user.env.path("image.tar"))?;
