@@ -43,7 +43,7 @@ fn image(place: &TestEnv, marks: &[Mark], variables: &[(&str, &str)]) -> Result<
         }
     }
     let words: Vec<_> =
-        ["-t", "tar", "-o", "x", "debian-minimal"].into_iter().chain(elements).collect();
+        ["-t", "tar,qcow2", "-o", "x", "debian-minimal"].into_iter().chain(elements).collect();
     let variables: BTreeMap<_, _> =
         variables.iter().copied().chain([("DIB_PYTHON_VERSION", "3")]).collect();
     build_in(place, "disk-image-create", &words, &variables)?;
@@ -140,6 +140,7 @@ pub(crate) fn tools() -> Result<()> {
     ];
     let tree = image(&place, MARKS, &variables)?;
     check(&tree, MARKS)?;
+    ensure!(!place.path("x.qcow2").exists(), "no-final-image has no effect");
     for file in ["x.vmlinuz", "x.initrd"] {
         ensure!(fs_err::metadata(place.path(file))?.len() > 1 << 20, "{file} is nothing");
     }
