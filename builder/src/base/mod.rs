@@ -43,7 +43,7 @@ impl BasePlan {
 }
 
 /// Changes whenever other packages are chosen, or the same are laid down differently.
-const UNPACKER: &str = "3";
+const UNPACKER: &str = "4";
 
 /// How long verified release files are believed before the mirror is asked again.
 const RELEASES_SECONDS: u64 = 3600;
@@ -164,15 +164,16 @@ impl<'a> Bootstrap<'a> {
         let pending = session.pending()?;
         let root = pending.upper();
         jobs::run_unpack(&session.identity, &packages, &root, &spec.arch)?;
-        self.configure(name, &root)?;
+        self.configure(name, &root, *epoch)?;
         let digest = jobs::run_settle(&session.identity, &root, *epoch)?;
         let id = session.commit(pending, name, Vec::new(), true)?;
         let state = State { mnt: vec![id], ..State::default() };
         Ok(Done { state, data: serde_json::Value::String(digest), ran: true })
     }
 
-    /// Runs maintainer scripts, without a network.
-    fn configure(&self, name: &str, root: &Path) -> Result<()> {
+    /// Runs maintainer scripts, without a network; those that write the day down, as for
+    /// passwords in /etc/shadow, take it from `epoch`.
+    fn configure(&self, name: &str, root: &Path, epoch: i64) -> Result<()> {
         let plan = SandboxPlan {
             id_hint: name.to_owned(),
             root: RootPlan::Directory(root.to_path_buf()),
@@ -180,6 +181,7 @@ impl<'a> Bootstrap<'a> {
             env: vec![
                 ("HOME".into(), "/root".into()),
                 ("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into()),
+                ("SOURCE_DATE_EPOCH".into(), epoch.to_string()),
             ],
             cwd: "/".into(),
             mounts: Vec::new(),
