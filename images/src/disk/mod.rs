@@ -9,7 +9,7 @@
 //! view     the tree, divided by mount points
 //! table    GPT, MBR          boot   GRUB for BIOS
 //! ext4     fat     swap      one writer for each format
-//! sink     raw file, qcow2   every byte once, any order
+//! sink     raw file, qcow2 and other formats: every byte once, any order
 //! ```
 
 mod boot;

@@ -4,6 +4,7 @@
 //! built inside the user namespace that owns the layers, so ids and file capabilities are
 //! those of the image.
 
+mod archives;
 mod merge;
 mod normalise;
 mod sparse;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
+pub use archives::{Archives, Packing};
 pub use merge::MergeError;
 pub use normalise::{Affected, Normalise};
 

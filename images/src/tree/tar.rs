@@ -19,14 +19,50 @@ impl Tree {
     /// When the writer fails or a file cannot be read.
     pub fn write_tar(&self, writer: impl Write) -> io::Result<()> {
         let mut builder = Builder::new(writer);
-        for entry in self.entries.iter().filter(|entry| entry.kind != Kind::Socket) {
-            self.append(&mut builder, entry)?;
-        }
+        self.append_all(&mut builder, b"./")?;
         builder.into_inner()?.flush()
     }
 
-    fn append(&self, builder: &mut Builder<impl Write>, entry: &Entry) -> io::Result<()> {
-        let mut name = b"./".to_vec();
+    /// Writes an image of appc's (ACI): the tree below `rootfs`, behind the manifest if there
+    /// is one, which gets the time `epoch`.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_tar`](Self::write_tar).
+    pub fn write_aci(
+        &self,
+        manifest: Option<&[u8]>,
+        epoch: i64,
+        writer: impl Write,
+    ) -> io::Result<()> {
+        let mut builder = Builder::new(writer);
+        if let Some(manifest) = manifest {
+            let mut header = Header::new_ustar();
+            header.set_path("manifest")?;
+            header.set_mode(0o644);
+            header.set_mtime(u64::try_from(epoch).unwrap_or(0));
+            header.set_size(manifest.len() as u64);
+            header.set_entry_type(EntryType::Regular);
+            header.set_cksum();
+            builder.append(&header, manifest)?;
+        }
+        self.append_all(&mut builder, b"rootfs/")?;
+        builder.into_inner()?.flush()
+    }
+
+    /// Appends every entry, its name behind `top`.
+    fn append_all(&self, builder: &mut Builder<impl Write>, top: &[u8]) -> io::Result<()> {
+        let entries = self.entries.iter().filter(|entry| entry.kind != Kind::Socket);
+        entries.into_iter().try_for_each(|entry| self.append(builder, top, entry))
+    }
+
+    fn append(
+        &self,
+        builder: &mut Builder<impl Write>,
+        top: &[u8],
+        entry: &Entry,
+    ) -> io::Result<()> {
+        let mut name = top.to_vec();
         name.extend_from_slice(&entry.path);
         if entry.kind == Kind::Dir && !entry.path.is_empty() {
             name.push(b'/');
@@ -47,7 +83,7 @@ impl Tree {
             records.push(("mtime".into(), time.into_bytes()));
         }
         put(&mut header.as_old_mut().name, &name, "path", &mut records);
-        let size = self.fill(&mut header, entry, &mut records)?;
+        let size = fill(&mut header, top, entry, &mut records)?;
         header.set_size(size);
         for (xattr, value) in &entry.xattrs {
             let key = format!("SCHILY.xattr.{}", String::from_utf8_lossy(xattr));
@@ -79,44 +115,44 @@ impl Tree {
         let mut exact = Exact { inner: self.open(entry)?, left: size };
         builder.append(&header, &mut exact)
     }
+}
 
-    /// Sets type, link and device numbers; returns how many bytes follow.
-    fn fill(
-        &self,
-        header: &mut Header,
-        entry: &Entry,
-        records: &mut Vec<(String, Vec<u8>)>,
-    ) -> io::Result<u64> {
-        let mut link = |header: &mut Header, kind: EntryType, to: &[u8]| {
-            header.set_entry_type(kind);
-            put(&mut header.as_old_mut().linkname, to, "linkpath", records);
-        };
-        match &entry.kind {
-            Kind::File { size, .. } => {
-                header.set_entry_type(EntryType::Regular);
-                return Ok(*size);
-            }
-            Kind::Dir => header.set_entry_type(EntryType::Directory),
-            Kind::Symlink(to) => link(header, EntryType::Symlink, to),
-            Kind::Hardlink(to) => {
-                let mut target = b"./".to_vec();
-                target.extend_from_slice(to);
-                link(header, EntryType::Link, &target);
-            }
-            Kind::Char { major, minor } => {
-                header.set_entry_type(EntryType::Char);
-                header.set_device_major(*major)?;
-                header.set_device_minor(*minor)?;
-            }
-            Kind::Block { major, minor } => {
-                header.set_entry_type(EntryType::Block);
-                header.set_device_major(*major)?;
-                header.set_device_minor(*minor)?;
-            }
-            Kind::Fifo | Kind::Socket => header.set_entry_type(EntryType::Fifo),
+/// Sets type, link and device numbers; returns how many bytes follow.
+fn fill(
+    header: &mut Header,
+    top: &[u8],
+    entry: &Entry,
+    records: &mut Vec<(String, Vec<u8>)>,
+) -> io::Result<u64> {
+    let mut link = |header: &mut Header, kind: EntryType, to: &[u8]| {
+        header.set_entry_type(kind);
+        put(&mut header.as_old_mut().linkname, to, "linkpath", records);
+    };
+    match &entry.kind {
+        Kind::File { size, .. } => {
+            header.set_entry_type(EntryType::Regular);
+            return Ok(*size);
         }
-        Ok(0)
+        Kind::Dir => header.set_entry_type(EntryType::Directory),
+        Kind::Symlink(to) => link(header, EntryType::Symlink, to),
+        Kind::Hardlink(to) => {
+            let mut target = top.to_vec();
+            target.extend_from_slice(to);
+            link(header, EntryType::Link, &target);
+        }
+        Kind::Char { major, minor } => {
+            header.set_entry_type(EntryType::Char);
+            header.set_device_major(*major)?;
+            header.set_device_minor(*minor)?;
+        }
+        Kind::Block { major, minor } => {
+            header.set_entry_type(EntryType::Block);
+            header.set_device_major(*major)?;
+            header.set_device_minor(*minor)?;
+        }
+        Kind::Fifo | Kind::Socket => header.set_entry_type(EntryType::Fifo),
     }
+    Ok(0)
 }
 
 /// Puts a name into its header field, and into a pax record when it is too long.

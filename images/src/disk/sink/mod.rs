@@ -1,18 +1,33 @@
 //! Where the bytes of a disk go.
 
+mod blocks;
 mod checksum;
+mod clusters;
 mod copy;
 mod coverage;
+mod identity;
 mod qcow2;
 mod raw;
+mod tee;
+mod vdi;
+mod vhd;
+mod vhdx;
+mod vmdk;
 
 use std::io;
 
 pub use checksum::{Checksums, checksums};
+pub use clusters::Compression;
 pub use copy::copy_raw;
 pub use coverage::Coverage;
-pub use qcow2::{Compression, Qcow2Options, Qcow2Sink};
+pub use identity::ImageIdentity;
+pub use qcow2::{Qcow2Options, Qcow2Sink};
 pub use raw::RawSink;
+pub use tee::Tee;
+pub use vdi::VdiSink;
+pub use vhd::{FixedVhdSink, VhdSink};
+pub use vhdx::VhdxSink;
+pub use vmdk::{VmdkOptions, VmdkSink, VmdkStreamSink};
 
 /// Receives every byte of a disk exactly once, in any order.
 ///
@@ -68,6 +83,12 @@ pub enum SinkError {
     #[error("the disk is not complete: byte {offset} was never written")]
     Missing {
         /// The first of them.
+        offset: u64,
+    },
+    /// Bytes that a streamed image should have had before.
+    #[error("the disk's bytes at {offset} come too late for a streamed image")]
+    Backwards {
+        /// Where they belong.
         offset: u64,
     },
     /// The compressor refused.

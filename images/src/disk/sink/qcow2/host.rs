@@ -13,12 +13,9 @@ use std::io;
 use fs_err::File;
 use fs_err::os::unix::fs::FileExt;
 
+use super::super::clusters::{CLUSTER_BITS, CLUSTER_LEN, ClusterFile, Compression, Packed};
 use super::super::{len_of, offset_of};
-use super::codec::{Compression, Packed};
-use super::{CLUSTER, CLUSTER_BITS};
 
-/// Bytes of a cluster, as an offset.
-const CLUSTER_LEN: u64 = 1 << CLUSTER_BITS;
 /// Entries of an L2 table, eight bytes each.
 const L2_ENTRIES: u64 = CLUSTER_LEN / 8;
 /// Reference counts of two bytes in a refcount block.
@@ -37,6 +34,7 @@ pub(super) struct HostFile {
     file: File,
     /// Length of the disk.
     size: u64,
+    compression: Compression,
     /// Number of L2 tables.
     tables: u64,
     l2: BTreeMap<u64, Vec<u64>>,
@@ -48,7 +46,7 @@ pub(super) struct HostFile {
 }
 
 impl HostFile {
-    pub(super) fn new(file: File, size: u64) -> io::Result<Self> {
+    pub(super) fn new(file: File, size: u64, compression: Compression) -> io::Result<Self> {
         file.set_len(0)?;
         let tables = size.div_ceil(CLUSTER_LEN).div_ceil(L2_ENTRIES);
         let l1_clusters = (tables * 8).div_ceil(CLUSTER_LEN).max(1);
@@ -56,6 +54,7 @@ impl HostFile {
         let mut host = Self {
             file,
             size,
+            compression,
             tables,
             l2: BTreeMap::new(),
             refcounts: Vec::new(),
@@ -64,21 +63,6 @@ impl HostFile {
         };
         host.refer(0, end);
         Ok(host)
-    }
-
-    /// Appends guest cluster `index`.
-    pub(super) fn append(&mut self, index: u64, cluster: &Packed) -> io::Result<()> {
-        let entry = match cluster {
-            Packed::Zero => return Ok(()),
-            Packed::Plain(bytes) => COPIED | self.append_plain(bytes)?,
-            Packed::Compressed(bytes) => COMPRESSED | self.append_compressed(bytes)?,
-        };
-        let table =
-            self.l2.entry(index / L2_ENTRIES).or_insert_with(|| vec![0; len_of(L2_ENTRIES)]);
-        if let Some(slot) = table.get_mut(len_of(index % L2_ENTRIES)) {
-            *slot = entry;
-        }
-        Ok(())
     }
 
     fn append_plain(&mut self, bytes: &[u8]) -> io::Result<u64> {
@@ -126,22 +110,6 @@ impl HostFile {
         }
     }
 
-    /// Writes the tables, then the header, without which the file is no qcow2.
-    pub(super) fn finish(mut self, compression: Compression) -> io::Result<()> {
-        let mut l1 = vec![0_u64; len_of(self.tables)];
-        for (index, table) in std::mem::take(&mut self.l2) {
-            let at = self.append_plain(&big_endian(&table))?;
-            if let Some(slot) = l1.get_mut(len_of(index)) {
-                *slot = COPIED | at;
-            }
-        }
-        let (table_at, table_clusters) = self.write_refcounts()?;
-        self.file.set_len(self.end)?;
-        self.file.write_all_at(&big_endian(&l1), CLUSTER_LEN)?;
-        let header = self.header(compression, table_at, table_clusters);
-        self.file.write_all_at(&header, 0)
-    }
-
     /// Appends the reference counts, those of their own clusters included.
     fn write_refcounts(&mut self) -> io::Result<(u64, u64)> {
         let used = self.end >> CLUSTER_BITS;
@@ -163,15 +131,10 @@ impl HostFile {
         Ok((table_at, tables))
     }
 
-    fn header(
-        &self,
-        compression: Compression,
-        refcounts_at: u64,
-        refcount_clusters: u64,
-    ) -> Vec<u8> {
-        let zstd = matches!(compression, Compression::Zstd { .. });
+    fn header(&self, refcounts_at: u64, refcount_clusters: u64) -> Vec<u8> {
+        let zstd = matches!(self.compression, Compression::Zstd { .. });
         let length: u32 = if zstd { 112 } else { 104 };
-        let mut h = Vec::with_capacity(CLUSTER / 512);
+        let mut h = Vec::with_capacity(128);
         let low = |v: u64| u32::try_from(v).unwrap_or(u32::MAX).to_be_bytes();
         h.extend(b"QFI\xfb");
         h.extend(3_u32.to_be_bytes());
@@ -193,6 +156,39 @@ impl HostFile {
         }
         h.extend([0; 8]); // end of header extensions
         h
+    }
+}
+
+impl ClusterFile for HostFile {
+    /// Appends guest cluster `index`.
+    fn append(&mut self, index: u64, cluster: &Packed) -> io::Result<()> {
+        let entry = match cluster {
+            Packed::Zero => return Ok(()),
+            Packed::Plain(bytes) => COPIED | self.append_plain(bytes)?,
+            Packed::Compressed(bytes) => COMPRESSED | self.append_compressed(bytes)?,
+        };
+        let table =
+            self.l2.entry(index / L2_ENTRIES).or_insert_with(|| vec![0; len_of(L2_ENTRIES)]);
+        if let Some(slot) = table.get_mut(len_of(index % L2_ENTRIES)) {
+            *slot = entry;
+        }
+        Ok(())
+    }
+
+    /// Writes the tables, then the header, without which the file is no qcow2.
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        let mut l1 = vec![0_u64; len_of(self.tables)];
+        for (index, table) in std::mem::take(&mut self.l2) {
+            let at = self.append_plain(&big_endian(&table))?;
+            if let Some(slot) = l1.get_mut(len_of(index)) {
+                *slot = COPIED | at;
+            }
+        }
+        let (table_at, table_clusters) = self.write_refcounts()?;
+        self.file.set_len(self.end)?;
+        self.file.write_all_at(&big_endian(&l1), CLUSTER_LEN)?;
+        let header = self.header(table_at, table_clusters);
+        self.file.write_all_at(&header, 0)
     }
 }
 

@@ -1,10 +1,12 @@
 //! Sinks against each other and against `qemu-img`.
 
+mod formats;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::super::test_support::{create, have, noise};
 use super::*;
+use crate::disk::test_support::{create, have, noise};
 
 /// A disk with data, text, noise and holes, cut into pieces in a bad order.
 fn pieces(size: u64) -> Vec<(u64, Vec<u8>)> {

@@ -1,15 +1,13 @@
-//! The threads behind a qcow2: packers in a ring, one appender.
+//! The threads behind a compressed disk: packers in a ring, one appender.
 
 use std::io;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use fs_err::File;
 
 use super::super::SinkError;
-use super::Qcow2Options;
-use super::codec::{Codec, Compression, Packed};
-use super::host::HostFile;
+use super::ClusterFile;
+use super::codec::{Codec, Packed};
 
 /// Clusters that wait before and after each packer.
 const QUEUE: usize = 16;
@@ -23,9 +21,8 @@ type Done = (u64, io::Result<Packed>);
 pub(super) struct Pipeline {
     lanes: Vec<Sender<Job>>,
     sent: u64,
-    compression: Compression,
     packers: Vec<JoinHandle<()>>,
-    appender: JoinHandle<io::Result<(HostFile, u64)>>,
+    appender: JoinHandle<io::Result<(Box<dyn ClusterFile>, u64)>>,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -35,21 +32,19 @@ impl std::fmt::Debug for Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn start(file: File, size: u64, options: &Qcow2Options) -> io::Result<Self> {
-        let host = HostFile::new(file, size)?;
+    pub(super) fn start(host: Box<dyn ClusterFile>, codecs: Vec<Codec>) -> io::Result<Self> {
         let (mut lanes, mut packers, mut results) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..options.threads.max(1) {
-            let codec = Codec::new(options.compression)?;
+        for codec in codecs {
             let (lane, jobs) = bounded(QUEUE);
             let (done, result) = bounded(QUEUE);
-            let thread = std::thread::Builder::new().name("qcow2-pack".into());
+            let thread = std::thread::Builder::new().name("disk-pack".into());
             packers.push(thread.spawn(move || pack_all(codec, &jobs, &done))?);
             lanes.push(lane);
             results.push(result);
         }
-        let thread = std::thread::Builder::new().name("qcow2-append".into());
+        let thread = std::thread::Builder::new().name("disk-append".into());
         let appender = thread.spawn(move || append_all(host, &results))?;
-        Ok(Self { lanes, sent: 0, compression: options.compression, packers, appender })
+        Ok(Self { lanes, sent: 0, packers, appender })
     }
 
     /// Hands a cluster over; false when the appender has given up.
@@ -69,15 +64,15 @@ impl Pipeline {
 
     /// Waits for the last cluster, then writes tables and header.
     pub(super) fn finish(self) -> io::Result<()> {
-        let (sent, compression) = (self.sent, self.compression);
+        let sent = self.sent;
         let (host, appended) = self.join()?;
         if appended != sent {
             return Err(SinkError::ThreadLost.into());
         }
-        host.finish(compression)
+        host.finish()
     }
 
-    fn join(self) -> io::Result<(HostFile, u64)> {
+    fn join(self) -> io::Result<(Box<dyn ClusterFile>, u64)> {
         drop(self.lanes);
         let lost = self.packers.into_iter().map(JoinHandle::join).any(|ended| ended.is_err());
         let appended =
@@ -94,7 +89,10 @@ fn pack_all(mut codec: Codec, jobs: &Receiver<Job>, done: &Sender<Done>) {
     }
 }
 
-fn append_all(mut host: HostFile, results: &[Receiver<Done>]) -> io::Result<(HostFile, u64)> {
+fn append_all(
+    mut host: Box<dyn ClusterFile>,
+    results: &[Receiver<Done>],
+) -> io::Result<(Box<dyn ClusterFile>, u64)> {
     let mut appended = 0;
     for result in results.iter().cycle() {
         let Ok((index, packed)) = result.recv() else { break };

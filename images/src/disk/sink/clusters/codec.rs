@@ -36,7 +36,7 @@ pub enum Compression {
 }
 
 /// What becomes of a cluster.
-pub(super) enum Packed {
+pub(in super::super) enum Packed {
     /// It is all zero and is not stored.
     Zero,
     /// It is stored as it is.
@@ -46,14 +46,21 @@ pub(super) enum Packed {
 }
 
 /// A compressor with its state, one for each thread.
-pub(super) enum Codec {
+pub(in super::super) enum Codec {
     None,
     Zlib(Box<Compress>),
     Zstd(Compressor<'static>),
+    /// Deflate in a zlib stream, whether that gets smaller or not.
+    Stream(Box<Compress>),
 }
 
 impl Codec {
-    pub(super) fn new(compression: Compression) -> io::Result<Self> {
+    /// A codec of a qcow2.
+    ///
+    /// # Errors
+    ///
+    /// The level does not exist.
+    pub(in super::super) fn new(compression: Compression) -> io::Result<Self> {
         Ok(match compression {
             Compression::None => Self::None,
             Compression::Zlib { level } => {
@@ -64,13 +71,21 @@ impl Codec {
         })
     }
 
+    /// A codec for formats that know compressed clusters only: zlib with its header.
+    pub(in super::super) fn stream(level: u32) -> Self {
+        Self::Stream(Box::new(Compress::new(flate2::Compression::new(level), true)))
+    }
+
     pub(super) fn pack(&mut self, cluster: Box<[u8]>) -> io::Result<Packed> {
         if is_zero(&cluster) {
             return Ok(Packed::Zero);
         }
         let compressed = match self {
             Self::None => None,
-            Self::Zlib(deflate) => pack_zlib(deflate, &cluster)?,
+            Self::Zlib(deflate) => {
+                Some(pack_zlib(deflate, &cluster)?).filter(|bytes| bytes.len() <= WORTH_IT)
+            }
+            Self::Stream(deflate) => Some(pack_zlib(deflate, &cluster)?),
             Self::Zstd(zstd) => {
                 let bytes = zstd.compress(&cluster)?;
                 (bytes.len() <= WORTH_IT).then_some(bytes)
@@ -83,20 +98,20 @@ impl Codec {
     }
 }
 
-/// The deflated cluster, or nothing when it does not get smaller.
-fn pack_zlib(deflate: &mut Compress, cluster: &[u8]) -> io::Result<Option<Vec<u8>>> {
+/// The deflated cluster.
+fn pack_zlib(deflate: &mut Compress, cluster: &[u8]) -> io::Result<Vec<u8>> {
     deflate.reset();
     let mut out = vec![0; DEFLATE_ROOM];
+    let refused = |reason: String| SinkError::Compressor { reason };
     let status = deflate
         .compress(cluster, &mut out, FlushCompress::Finish)
-        .map_err(|e| SinkError::Compressor { reason: e.to_string() })?;
-    let len = super::super::len_of(deflate.total_out());
-    if status != Status::StreamEnd || len > WORTH_IT {
-        return Ok(None);
+        .map_err(|e| refused(e.to_string()))?;
+    if status != Status::StreamEnd {
+        return Err(refused("the stream has no end".to_owned()).into());
     }
-    out.truncate(len);
+    out.truncate(super::super::len_of(deflate.total_out()));
     out.shrink_to_fit();
-    Ok(Some(out))
+    Ok(out)
 }
 
 #[cfg(test)]
