@@ -2,6 +2,7 @@
 //! shell that ships, tested by scripts.
 
 mod audit;
+mod block_device;
 mod elements;
 mod kernel;
 mod lint;

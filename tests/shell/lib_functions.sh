@@ -36,3 +36,17 @@ dies() {
     )
 }
 expect 'die' 1 '' dies
+
+# Programs that are goldsmith by another name.
+script "$work/program" <<'EOF'
+#!/bin/bash
+printf '%s|' "$0" "$@"
+exit 7
+EOF
+for name in dib-block-device element-info; do
+    # What a script is called is the kernel's choice, what a program is, its caller's.
+    GOLDSMITH_PROGRAM=$work/program \
+        expect "$name.py" 7 "$work/program|getval|a b|" python3 "$library/$name.py" getval 'a b'
+done
+GOLDSMITH_PROGRAM=/bin/bash expect 'called by its name' 0 'element-info' \
+    python3 "$library/element-info.py" -c 'echo "$0"'

@@ -1,12 +1,14 @@
 //! The diskimage-builder command lines and the elements that they imply.
 
 mod batch;
+mod block_device;
 mod element_info;
 mod get_kernel;
 mod getopt;
 mod image_create;
 
 pub use batch::diskimage_builder;
+pub use block_device::dib_block_device;
 pub use element_info::element_info;
 pub use get_kernel::disk_image_get_kernel;
 pub use image_create::{disk_image_create, ramdisk_image_create, types};
@@ -15,7 +17,8 @@ use crate::element::ElementGraph;
 use crate::request::Request;
 
 /// The diskimage-builder names that this program answers to.
-pub const NAMES: [(&str, Personality); 5] = [
+pub const NAMES: [(&str, Personality); 6] = [
+    ("dib-block-device", dib_block_device),
     ("disk-image-create", disk_image_create),
     ("disk-image-get-kernel", disk_image_get_kernel),
     ("ramdisk-image-create", ramdisk_image_create),
