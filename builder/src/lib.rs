@@ -8,6 +8,7 @@ pub mod disk_image;
 pub mod element;
 pub mod error;
 pub mod hook;
+pub mod image_type;
 pub mod kernel;
 pub mod materialise;
 pub mod phase;

@@ -5,46 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// An output format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImageType {
-    /// A sparse disk image.
-    Raw,
-    /// QEMU's format, version 3.
-    Qcow2,
-    /// The root file system as a tar archive.
-    Tar,
-    /// The same, compressed by gzip.
-    Tgz,
-}
-
-impl ImageType {
-    /// The ending of its file's name, also its name for `-t`.
-    pub fn ending(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Qcow2 => "qcow2",
-            Self::Tar => "tar",
-            Self::Tgz => "tgz",
-        }
-    }
-
-    /// The format of that name.
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Raw, Self::Qcow2, Self::Tar, Self::Tgz].into_iter().find(|t| t.ending() == name)
-    }
-
-    /// Whether it is a disk rather than an archive of files.
-    pub fn is_disk(self) -> bool {
-        matches!(self, Self::Raw | Self::Qcow2)
-    }
-}
+pub use crate::image_type::{FormatOptions, ImageType};
 
 /// How qcow2 clusters are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Codec {
     /// Not at all (`-u`).
@@ -100,6 +66,10 @@ pub struct Request {
     pub checksums: Vec<Checksum>,
     /// How qcow2 clusters are compressed.
     pub codec: Codec,
+    /// How disks of other formats are written.
+    pub formats: FormatOptions,
+    /// The manifest of ACI images (`ACI_MANIFEST`).
+    pub aci_manifest: Option<PathBuf>,
     /// Who lays the tree out as a disk.
     pub backend: Backend,
     /// The whole image's size in KiB, or by the tree's.
@@ -164,6 +134,8 @@ impl Request {
             isolated: false,
             checksums: checksums(get("DIB_CHECKSUM").as_deref()),
             codec: Codec::Zstd,
+            formats: FormatOptions::default(),
+            aci_manifest: get("ACI_MANIFEST").map(|path| cwd.join(path)),
             backend: Backend::Image,
             image_size_kib: get("DIB_IMAGE_SIZE").as_deref().and_then(gib),
             image_extra_mib: number("DIB_IMAGE_EXTRA_SIZE"),
@@ -209,14 +181,13 @@ impl Request {
 
     /// Takes `-o` and `-t` in: with one type, its ending is no part of the name.
     pub fn set_output(&mut self, name: &str) {
-        let ending = match self.types.as_slice() {
-            [only] => format!(".{}", only.ending()),
-            _ => String::new(),
+        let endings = match self.types.as_slice() {
+            [only] => vec![only.name(), only.ending()],
+            _ => Vec::new(),
         };
-        let name = match name.strip_suffix(&ending) {
-            Some(stem) if !ending.is_empty() && !stem.is_empty() => stem,
-            _ => name,
-        };
+        let stem = |ending: &str| name.strip_suffix(ending)?.strip_suffix('.');
+        let stem = endings.into_iter().find_map(stem).filter(|stem| !stem.is_empty());
+        let name = stem.unwrap_or(name);
         self.output = PathBuf::from(name);
     }
 }
@@ -271,7 +242,16 @@ mod tests {
         let mut request = Request::new(BTreeMap::new(), "/".into());
         request.set_output("out/x.qcow2");
         assert_eq!(request.output, PathBuf::from("out/x"));
-        request.types.push(ImageType::Raw);
+        for (kind, given) in [
+            (ImageType::TarZst, "x.tar.zst"),
+            (ImageType::Squashfs, "x.squashfs"),
+            (ImageType::Squashfs, "x.squash"),
+        ] {
+            request.types = vec![kind];
+            request.set_output(given);
+            assert_eq!(request.output, PathBuf::from("x"), "{given}");
+        }
+        request.types = vec![ImageType::Qcow2, ImageType::Raw];
         request.set_output("out/x.qcow2");
         assert_eq!(request.output, PathBuf::from("out/x.qcow2"));
     }

@@ -8,6 +8,7 @@ mod contract;
 mod elements;
 mod failures;
 mod faults;
+mod formats;
 mod guide;
 mod hooks;
 mod plans;

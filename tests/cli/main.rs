@@ -4,6 +4,7 @@
 mod audit;
 mod block_device;
 mod elements;
+mod formats;
 mod kernel;
 mod lint;
 mod ramdisk;
@@ -62,7 +63,7 @@ fn wrong_usage_is_status_2() -> Result<()> {
         &["nope"][..],
         &["build"],
         &["ramdisk"],
-        &["build", "-t", "vhdx", "fake-os"],
+        &["build", "-t", "floppy", "fake-os"],
         &["run", "--", "true"],
     ] {
         let ran = env.run(words)?;

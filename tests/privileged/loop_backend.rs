@@ -73,7 +73,8 @@ fn build(env: &TestEnv, output: &str, options: &[&str]) -> Result<Command> {
     if fs_err::metadata(&layout)?.len() > 0 {
         command.env("DIB_BLOCK_DEVICE_CONFIG", format!("file://{}", layout.display()));
     }
-    command.args(["build", "-n", "-t", "raw", "-o", output, "--progress", "plain"]);
+    let types = if output == "loop" { "vdi,raw" } else { "raw" };
+    command.args(["build", "-n", "-t", types, "-o", output, "--progress", "plain"]);
     command.args(options).args(["small", "mine"]);
     Ok(command)
 }
@@ -149,6 +150,9 @@ fn compare(env: &TestEnv) -> Result<()> {
 fn same_tree() -> Result<()> {
     let env = environment(LAYOUT)?;
     compare(&env)?;
+    ok(Command::new("qemu-img")
+        .args(["compare", "-q", "-f", "raw", "-F", "vdi"])
+        .args([env.path("loop.raw"), env.path("loop.vdi")]))?;
     let null = Command::new("debugfs")
         .args(["-R", "stat /dev/null"])
         .arg(env.path("loop.ext4"))

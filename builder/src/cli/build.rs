@@ -16,7 +16,7 @@ use crate::request::{Backend, Codec, Request, checksums, gib};
 pub struct BuildArgs {
     #[command(flatten)]
     selection: Selection,
-    /// Output formats: qcow2, raw, tar, tgz
+    /// Output formats: qcow2, raw, vhd, vhdx, vmdk, vdi, tar, tgz, tar.zst, squashfs, aci
     #[arg(short = 't', long = "type", value_name = "TYPE[,TYPE]", default_value = "qcow2")]
     types: String,
     /// Write checksum files: md5, sha256
@@ -37,6 +37,10 @@ pub struct BuildArgs {
     /// How qcow2 clusters are compressed
     #[arg(long, value_enum, default_value = "zstd")]
     codec: CodecArg,
+    /// How disks of other formats are written, in words of qemu-img: subformat=fixed (vhd),
+    /// subformat=streamOptimized, adapter_type= and hwversion= (vmdk)
+    #[arg(long, value_name = "KEY=VALUE[,KEY=VALUE]")]
+    qemu_img_options: Option<String>,
     /// Who lays the tree out as a disk: goldsmith itself, or the kernel on a loop device, so that
     /// finalise.d sees real devices (needs root)
     #[arg(long, value_enum, default_value = "image")]
@@ -79,6 +83,9 @@ impl BuildArgs {
             CodecArg::Zlib => Codec::Zlib,
             CodecArg::Zstd => Codec::Zstd,
         };
+        if let Some(text) = &self.qemu_img_options {
+            crate::compat::qemu_img_options(text, &mut request)?;
+        }
         request.backend = match self.backend {
             BackendArg::Image => Backend::Image,
             BackendArg::Loop => Backend::Loop,

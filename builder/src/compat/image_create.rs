@@ -1,9 +1,11 @@
 //! `disk-image-create` and `ramdisk-image-create`: diskimage-builder's options (contract 1.2),
 //! read into a [`Request`].
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::getopt::{Given, Known, parse};
+use super::qemu_options::apply as qemu_img_options;
 use crate::error::{Failure, Kind, Result};
 use crate::request::{Codec, ImageType, Request, checksums, gib};
 
@@ -51,7 +53,8 @@ Builds an image from diskimage-builder elements, without root.
 
   -a ARCH                 architecture of the image (default: this machine's)
   -o NAME                 output, without its ending (default: image)
-  -t TYPE[,TYPE]          qcow2, raw, tar, tgz (default: qcow2)
+  -t TYPE[,TYPE]          qcow2, raw, vhd, vhdx, vmdk, vdi, tar, tgz, tar.zst,
+                          squashfs (NAME.squash), aci (default: qcow2)
   -x                      trace hooks; twice for more
   -u                      do not compress qcow2
   -c                      start from an empty environment but DIB_* and proxies
@@ -64,7 +67,9 @@ Builds an image from diskimage-builder elements, without root.
   --max-online-resize N   accepted: images grow online without it
   --mkfs-journal-size MIB journal of the root file system (default: 64)
   --mkfs-options TEXT     -i, -J size=, -m and -E resize= of mke2fs, for the root
-  --qemu-img-options LIST compression_type=zlib or zstd, and what is the default
+  --qemu-img-options LIST compression_type=zlib or zstd of qcow2; subformat=fixed of vhd;
+                          subformat=streamOptimized, adapter_type=, hwversion= of vmdk;
+                          and what is the default
   --docker-target NAME    for hooks (DOCKER_TARGET)
   --min-tmpfs GIB, --no-tmpfs
                           accepted: steps are snapshots on disk
@@ -87,7 +92,8 @@ Builds NAME.kernel and NAME.initramfs from diskimage-builder elements, without r
                           default) or dracut-ramdisk; also RAMDISK_ELEMENT
   -a ARCH                 architecture of the ramdisk (default: this machine's)
   -o NAME                 output, without its ending (default: image)
-  -t TYPE[,TYPE]          tar, tgz: write the tree that it is made from as well
+  -t TYPE[,TYPE]          tar, tgz, tar.zst, squashfs, aci: write the tree that it is
+                          made from as well
   -x                      trace hooks; twice for more
   -c                      start from an empty environment but DIB_* and proxies
   -n                      do not add the element base
@@ -140,9 +146,7 @@ fn create(program: &str, arguments: &[OsString]) -> Result<u8> {
     }
     let mut request = crate::cli::caller_request()?;
     if has("c") {
-        request.env.retain(|name, _| {
-            name.starts_with("DIB_") || name.to_ascii_lowercase().ends_with("_proxy")
-        });
+        request = Request::new(cleared(request.env), request.cwd);
     }
     request.arguments = words.join(" ");
     request.codec = Codec::Zlib;
@@ -169,6 +173,18 @@ fn create(program: &str, arguments: &[OsString]) -> Result<u8> {
     crate::cli::build::execute(&request, options, &crate::cli::cache_directory(None)?)
 }
 
+/// What `-c` leaves of an environment: where elements are and how goldsmith works is no
+/// setting of theirs.
+fn cleared(mut env: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    env.retain(|name, _| {
+        name.starts_with("DIB_")
+            || name == "ELEMENTS_PATH"
+            || name.starts_with("GOLDSMITH_")
+            || name.to_ascii_lowercase().ends_with("_proxy")
+    });
+    env
+}
+
 /// Takes the options in; returns the log file.
 fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::report::LogFile>> {
     let wrong = |name: &str, value: &str| {
@@ -176,9 +192,7 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
     };
     let mut log = None;
     let mut output = None;
-    if let Some(text) = request.env.get("QEMU_IMG_OPTIONS").cloned() {
-        qemu_img_options(&text, request)?;
-    }
+    let mut written = request.env.get("QEMU_IMG_OPTIONS").cloned().unwrap_or_default();
     for (name, value) in options {
         let value = value.clone().unwrap_or_default();
         match name.as_str() {
@@ -204,7 +218,7 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
                 request.journal_mib = value.parse().ok().ok_or_else(|| wrong(name, &value))?;
             }
             "mkfs-options" => request.mkfs_options = value,
-            "qemu-img-options" => qemu_img_options(&value, request)?,
+            "qemu-img-options" => written = value,
             // For hooks; an image for docker itself is refused by its type.
             "docker-target" => drop(request.env.insert("DOCKER_TARGET".into(), value)),
             "max-online-resize" => {
@@ -225,29 +239,11 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
             _ => {}
         }
     }
+    // When all types are known, wherever they stand on the line.
+    qemu_img_options(&written, request)?;
     let output = output.unwrap_or_else(|| request.output.display().to_string());
     request.set_output(&output);
     Ok(log)
-}
-
-/// Takes options of qemu-img's qcow2 driver in, as far as they say how goldsmith writes.
-fn qemu_img_options(text: &str, request: &mut Request) -> Result<()> {
-    for option in text.split(',').filter(|option| !option.is_empty()) {
-        match option.split_once('=').unwrap_or((option, "")) {
-            ("compression_type", "zlib" | "zstd") if request.codec == Codec::None => {}
-            ("compression_type", "zlib") => request.codec = Codec::Zlib,
-            ("compression_type", "zstd") => request.codec = Codec::Zstd,
-            ("compat", "1.1" | "v3") | ("cluster_size", "65536" | "64k" | "64K") => {}
-            ("lazy_refcounts" | "preallocation" | "extended_l2", "off") => {}
-            _ => {
-                let message = format!("--qemu-img-options: {option} cannot be written");
-                return Err(Failure::new(Kind::Usage, message).hint(
-                    "compression_type=zlib or zstd, compat=1.1, cluster_size=64k can; qemu-img convert changes the rest afterwards",
-                ));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Reads a list of types.
@@ -260,7 +256,7 @@ pub fn types(text: &str) -> Result<Vec<ImageType>> {
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         let kind = ImageType::parse(word).ok_or_else(|| {
             Failure::new(Kind::Usage, format!("image type {word} is not known"))
-                .hint("this version writes qcow2, raw, tar and tgz")
+                .hint(format!("this version writes {}", ImageType::names()))
         })?;
         if !types.contains(&kind) {
             types.push(kind);

@@ -6,12 +6,14 @@ mod element_info;
 mod get_kernel;
 mod getopt;
 mod image_create;
+mod qemu_options;
 
 pub use batch::diskimage_builder;
 pub use block_device::dib_block_device;
 pub use element_info::element_info;
 pub use get_kernel::disk_image_get_kernel;
 pub use image_create::{disk_image_create, ramdisk_image_create, types};
+pub use qemu_options::apply as qemu_img_options;
 
 use crate::element::ElementGraph;
 use crate::request::Request;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use goldsmith_images::disk::sink::checksums;
 use goldsmith_images::tree::Normalise;
 
-use super::jobs::{Write, run_write};
-use super::outputs::{Finished, stamp};
+use super::complete::{Finished, stamp};
+use super::write::{Write, run_write};
 use crate::error::{Failure, Kind, Result};
 use crate::phase::session::Session;
 use crate::report::Event;
@@ -39,6 +39,7 @@ pub fn export(session: &Session, request: &Request, extra: Vec<PathBuf>) -> Resu
         rules: Normalise { epoch: 0, drop: Vec::new(), empty: Vec::new(), devices: false },
         layout: None,
         bios: None,
+        aci_manifest: None,
         outputs: Vec::new(),
         extra,
         extra_to: Some(to.clone()),
@@ -48,7 +49,7 @@ pub fn export(session: &Session, request: &Request, extra: Vec<PathBuf>) -> Resu
         let cures = ["free space there, or name another place by -o"];
         failure.on_full_disk("the output", &to, &cures)
     })?;
-    finished(session, request, &written)
+    finished(session, request, &written.extra)
 }
 
 /// Remembers exported files, by their paths below the output directory, and shows those that

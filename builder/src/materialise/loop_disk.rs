@@ -12,7 +12,8 @@ use goldsmith_images::tree::{Normalise, Tree};
 use goldsmith_runtime::privileged::{LoopDisk, LoopNode, MappedView, MountedDisk, PrivilegedError};
 use goldsmith_runtime::{DevicePlan, ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin};
 
-use super::jobs::{Output, Write, run_write};
+use super::formats::Output;
+use super::write::{Write, run_write};
 use crate::base::jobs::chain;
 use crate::error::{Failure, Kind, Result};
 use crate::phase::session::{Session, overlay};
@@ -269,6 +270,7 @@ impl<'a> LoopImage<'a> {
             rules: rules.clone(),
             layout: None,
             bios: None,
+            aci_manifest: None,
             outputs: vec![Output::archive()],
             extra: Vec::new(),
             extra_to: None,

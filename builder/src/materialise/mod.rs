@@ -2,6 +2,10 @@
 
 pub mod aside;
 pub mod beside;
+pub mod complete;
+pub mod formats;
 pub mod jobs;
 pub mod loop_disk;
 pub mod outputs;
+pub mod squashfs;
+pub mod write;

@@ -13,8 +13,9 @@ use super::session::{CACHE_FULL, Session};
 use super::state::State;
 use crate::block_device;
 use crate::error::{Failure, Kind, Result};
+use crate::materialise::complete::Finished;
 use crate::materialise::{beside, jobs, outputs};
-use crate::request::{Backend, Request};
+use crate::request::{Backend, ImageType, Request};
 
 /// Everything that steps need, once base and tools are there.
 pub(super) struct Build<'a> {
@@ -32,8 +33,13 @@ pub(super) struct Build<'a> {
 /// # Errors
 ///
 /// When an element is wrong, a hook fails, the host lacks something or the user interrupts.
-pub fn build(session: &Session, request: &Request) -> Result<Vec<outputs::Finished>> {
+pub fn build(session: &Session, request: &Request) -> Result<Vec<Finished>> {
     outputs::check(request)?;
+    if request.types.contains(&ImageType::Aci) && request.aci_manifest.is_none() {
+        session
+            .reporter
+            .warn("ACI_MANIFEST names no file: the ACI has no manifest and does not run");
+    }
     if request.backend == Backend::Loop {
         crate::materialise::loop_disk::check(session)?;
     }
@@ -42,7 +48,7 @@ pub fn build(session: &Session, request: &Request) -> Result<Vec<outputs::Finish
         .map_err(|failure| failure.on_full_disk("the cache", session.store.root(), CACHE_FULL))
 }
 
-fn build_checked(session: &Session, request: &Request) -> Result<Vec<outputs::Finished>> {
+fn build_checked(session: &Session, request: &Request) -> Result<Vec<Finished>> {
     let prepared = prepare(session, request)?;
     let request = &crate::compat::settled(request, &prepared.graph);
     super::failed::forget(session)?;
@@ -97,7 +103,7 @@ fn refer(session: &Session, name: &str, done: &Done) {
 }
 
 impl Build<'_> {
-    fn run(&mut self, steps: &[Step], base: Done) -> Result<Vec<outputs::Finished>> {
+    fn run(&mut self, steps: &[Step], base: Done) -> Result<Vec<Finished>> {
         let mut done = base;
         let mut finished = Vec::new();
         for Step { recipe, work } in steps {
@@ -209,7 +215,7 @@ impl Build<'_> {
         rules: &Normalise,
         on_disk: Option<&[PhaseRun]>,
         before: &Done,
-    ) -> Result<Vec<outputs::Finished>> {
+    ) -> Result<Vec<Finished>> {
         if let Some((_, finished)) =
             outputs::up_to_date(self.session, self.request, recipe, before)?
         {
@@ -225,12 +231,7 @@ impl Build<'_> {
         }
     }
 
-    fn write(
-        &self,
-        recipe: &Recipe,
-        rules: &Normalise,
-        before: &Done,
-    ) -> Result<Vec<outputs::Finished>> {
+    fn write(&self, recipe: &Recipe, rules: &Normalise, before: &Done) -> Result<Vec<Finished>> {
         let state = &before.state;
         if self.request.types.is_empty() {
             return self.write_beside(recipe, before);
@@ -249,6 +250,7 @@ impl Build<'_> {
             bios: bios.filter(|_| self.prepared.disk.is_partitioned()),
             layout: self.disk()?,
             extra: self.session.directories(&state.output)?,
+            tools: self.ground.tools_base.clone(),
         };
         let mut finished = Vec::new();
         self.session.fresh(recipe, before, || {
@@ -261,7 +263,7 @@ impl Build<'_> {
     }
 
     /// What hooks made is all there is to write: a ramdisk, or an image that an element makes.
-    fn write_beside(&self, recipe: &Recipe, before: &Done) -> Result<Vec<outputs::Finished>> {
+    fn write_beside(&self, recipe: &Recipe, before: &Done) -> Result<Vec<Finished>> {
         let mut finished = Vec::new();
         self.session.fresh(recipe, before, || {
             let extra = self.session.directories(&before.state.output)?;

@@ -21,7 +21,8 @@ use crate::base::{self, BasePlan, Bootstrap};
 use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::{DiskFacts, Environment};
 use crate::hook::host_commands;
-use crate::request::{Backend, Request};
+use crate::materialise::{outputs, squashfs};
+use crate::request::{Backend, ImageType, Request};
 
 /// Changes whenever sandboxes begin to look different to hooks.
 const SANDBOX: &str = "1";
@@ -94,6 +95,9 @@ impl<'a> Chain<'a> {
         );
         let mut commands = host_commands::packages(&prepared.hooks);
         commands.extend(request.tools_packages.iter().cloned());
+        if request.types.contains(&ImageType::Squashfs) {
+            commands.insert(squashfs::PACKAGE.to_owned());
+        }
         let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
         let base = match &prepared.base {
             Some((_, spec)) => {
@@ -280,13 +284,24 @@ impl Links<'_> {
             empty: vec!["etc/machine-id".into(), "var/lib/dbus/machine-id".into()],
             devices: true,
         };
-        let form = (&rules, &request.types, &request.codec, &request.checksums);
+        let manifest = outputs::aci_manifest(request)?;
+        let form = (
+            &rules,
+            &request.types,
+            &request.codec,
+            &request.checksums,
+            &request.formats,
+            manifest,
+        );
         let text = serde_json::to_string(&form)
             .map_err(|error| Failure::wrap(Kind::Internal, "the form of outputs", &error))?;
         let mut key = KeyBuilder::new("disk")
             .parent(&self.last)
             .part("form", text)
             .part("to", request.cwd.join(&request.output).as_os_str().as_encoded_bytes());
+        if request.types.contains(&ImageType::Squashfs) {
+            key = key.parent(self.tools);
+        }
         if request.backend != Backend::Image {
             key = key.part("backend", format!("{:?}", request.backend));
         }

@@ -20,7 +20,7 @@ pub const JOBS: [Job; 9] = [
     Job { name: "unpack-debian", run: crate::base::jobs::unpack },
     Job { name: "settle-base", run: crate::base::jobs::settle },
     Job { name: "measure", run: crate::materialise::jobs::measure },
-    Job { name: "write", run: crate::materialise::jobs::write },
+    Job { name: "write", run: crate::materialise::write::write },
     Job { name: "tidy", run: crate::materialise::jobs::tidy },
 ];
 

@@ -9,6 +9,7 @@ use super::sandbox::HostDirectories;
 use super::state::State;
 use crate::error::{Failure, Kind, Result};
 use crate::materialise::aside::Aside;
+use crate::materialise::complete::Finished;
 use crate::materialise::loop_disk::LoopImage;
 use crate::materialise::{beside, outputs};
 
@@ -25,7 +26,7 @@ impl Build<'_> {
         rules: &Normalise,
         phases: &[PhaseRun],
         before: &Done,
-    ) -> Result<Vec<outputs::Finished>> {
+    ) -> Result<Vec<Finished>> {
         let layout = self
             .disk()?
             .ok_or_else(|| Failure::new(Kind::Internal, "the loop backend without a disk"))?;
@@ -43,7 +44,7 @@ impl Build<'_> {
             image.finish(rules)?;
             let extra = self.session.directories(&state.output)?;
             let beside = beside::export(self.session, self.request, extra)?;
-            finished = outputs::convert(self.session, self.request, raw)?;
+            finished = outputs::convert(self.session, self.request, &layout, raw)?;
             finished.extend(beside);
             let data = serde_json::to_value(&finished)
                 .map_err(|error| Failure::wrap(Kind::Internal, "outputs", &error))?;

@@ -33,7 +33,10 @@ const ARCHES: &[&str] = &[
     "aarch64", "amd64", "arm64", "armhf", "powerpc", "ppc64", "ppc64el", "ppc64le", "s390x",
     "x86_64",
 ];
-const TYPES: &[&str] = &["qcow2", "tar", "tgz", "squashfs", "vhd", "docker", "aci", "raw"];
+const TYPES: &[&str] = &[
+    "qcow2", "tar", "tgz", "squashfs", "vhd", "docker", "aci", "raw", "vhdx", "vmdk", "vdi",
+    "tar.zst",
+];
 
 /// Every key, in the order of the command line.
 const KEYS: &[(&str, Form)] = &[

@@ -1,0 +1,199 @@
+//! The namespace job that writes outputs: the finished tree is read once for all archives,
+//! and once for all disks.
+
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use goldsmith_images::disk::layout::DiskLayout;
+use goldsmith_images::disk::sink::{RawSink, Tee, copy_raw};
+use goldsmith_images::disk::{self, BiosBoot, BootFiles};
+use goldsmith_images::layer::{Attributes, RootWriter};
+use goldsmith_images::tree::{Archives, Kind, Normalise, Packing, Tree};
+use goldsmith_runtime::{Identity, JobInput};
+use serde::{Deserialize, Serialize};
+
+use super::formats::{Output, disk_sink};
+use crate::base::jobs::chain;
+use crate::error::Result;
+use crate::phase::jobs::{call, request};
+use crate::request::ImageType;
+
+/// What to write.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Write {
+    /// The image's layers, bottom first.
+    pub layers: Vec<PathBuf>,
+    /// Rules that make the tree the same every time.
+    pub rules: Normalise,
+    /// The disk, when an output is one.
+    pub layout: Option<DiskLayout>,
+    /// `boot.img` and `core.img` of GRUB for BIOS.
+    pub bios: Option<(Vec<u8>, Vec<u8>)>,
+    /// The manifest of an ACI.
+    pub aci_manifest: Option<Vec<u8>>,
+    /// The outputs; their files are the job's files, in this order. Behind them comes the
+    /// [`scratch`](super::formats::needs_scratch) file, if they need one.
+    pub outputs: Vec<Output>,
+    /// Layers of new files for the output directory.
+    pub extra: Vec<PathBuf>,
+    /// Where those go.
+    pub extra_to: Option<PathBuf>,
+    /// Who owns them: the caller, as the job numbers users.
+    pub extra_owner: u32,
+}
+
+/// What was written beside the outputs.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Written {
+    /// Files of the output directory, by their paths below `extra_to`.
+    pub extra: Vec<PathBuf>,
+    /// Permission bits, owner, group and time of the tree's root: not every reader of an
+    /// archive takes them from it.
+    pub root: (u32, u32, u32, i64),
+}
+
+/// Writes outputs into `files`.
+///
+/// # Errors
+///
+/// When the tree does not fit, a file cannot be read or written.
+pub fn run_write(
+    identity: &Identity,
+    message: &Write,
+    files: &[BorrowedFd<'_>],
+) -> Result<Written> {
+    call(identity, "write", message, files)
+}
+
+type Done<T> = std::result::Result<T, String>;
+
+fn text(error: std::io::Error) -> String {
+    error.to_string()
+}
+
+/// The job's body.
+///
+/// # Errors
+///
+/// With the message for the user.
+pub fn write(input: JobInput) -> Done<serde_json::Value> {
+    let message: Write = request(&input)?;
+    let mut files = input.files.into_iter().map(File::from);
+    let mut written = Written::default();
+    if !message.outputs.is_empty() {
+        let mut tree = Tree::merge(&message.layers).map_err(|error| chain(&error))?;
+        tree.normalise(&message.rules);
+        if let Some(root) = tree.entries.first() {
+            written.root = (root.mode, root.uid, root.gid, root.mtime);
+        }
+        let outputs: Vec<_> = message.outputs.iter().zip(files.by_ref()).collect();
+        let (disks, archives) =
+            outputs.into_iter().partition::<Vec<_>, _>(|(output, _)| output.kind.is_disk());
+        write_archives(&message, &tree, archives)?;
+        write_disks(&message, &tree, disks, files.next())?;
+    }
+    if let Some(to) = &message.extra_to {
+        written.extra = export(&message.extra, to, message.extra_owner)?;
+    }
+    serde_json::to_value(written).map_err(|error| error.to_string())
+}
+
+fn write_archives(message: &Write, tree: &Tree, outputs: Vec<(&Output, File)>) -> Done<()> {
+    let mut tars = Archives::default();
+    for (output, file) in outputs {
+        let packing = match output.kind {
+            ImageType::Aci => {
+                let writer = std::io::BufWriter::with_capacity(1 << 20, file);
+                let manifest = message.aci_manifest.as_deref();
+                tree.write_aci(manifest, message.rules.epoch, writer).map_err(text)?;
+                continue;
+            }
+            ImageType::Tgz => Packing::Gzip,
+            ImageType::TarZst => Packing::Zstd,
+            // A squashfs is made from an archive, see `squashfs`.
+            _ => Packing::None,
+        };
+        tars.push(packing, file).map_err(text)?;
+    }
+    if !tars.is_empty() {
+        tree.write_tar(&mut tars).map_err(text)?;
+    }
+    tars.finish().map_err(text)
+}
+
+/// Writes all disks at once; those that want the disk from its beginning to its end are made
+/// from the raw one afterwards, which lies in `scratch` when no output is raw.
+fn write_disks(
+    message: &Write,
+    tree: &Tree,
+    outputs: Vec<(&Output, File)>,
+    scratch: Option<File>,
+) -> Done<()> {
+    if outputs.is_empty() {
+        return Ok(());
+    }
+    let layout = message.layout.as_ref().ok_or("a disk without a layout")?;
+    let size = layout.size_bytes;
+    let (streams, growing) =
+        outputs.into_iter().partition::<Vec<_>, _>(|(output, _)| output.is_stream());
+    let mut raw = scratch;
+    let mut tee = Tee::default();
+    if let Some(file) = &raw {
+        let file = fs_err::File::from_parts(file.try_clone().map_err(text)?, "the raw disk");
+        tee.push(Box::new(RawSink::new(file, size).map_err(text)?));
+    }
+    for (output, file) in growing {
+        if output.kind == ImageType::Raw && raw.is_none() {
+            raw = Some(file.try_clone().map_err(text)?);
+        }
+        tee.push(disk_sink(output, file, layout).map_err(text)?);
+    }
+    let bios = message.bios.clone().map(|(boot_img, core_img)| BiosBoot { boot_img, core_img });
+    disk::write(layout, tree, &mut tee, &BootFiles { bios }, &()).map_err(|error| chain(&error))?;
+    if streams.is_empty() {
+        return Ok(());
+    }
+    let raw = fs_err::File::from_parts(raw.ok_or("no raw disk to read")?, "the raw disk");
+    let mut tee = Tee::default();
+    for (output, file) in streams {
+        tee.push(disk_sink(output, file, layout).map_err(text)?);
+    }
+    copy_raw(&raw, size, &mut tee).map_err(text)
+}
+
+/// Copies new files of the output directory out of their layers and returns them. Nothing is followed that a
+/// hook could have put there.
+fn export(layers: &[PathBuf], to: &Path, owner: u32) -> Done<Vec<PathBuf>> {
+    let mut written = Vec::new();
+    if layers.is_empty() {
+        return Ok(written);
+    }
+    let tree = Tree::merge(layers).map_err(|error| chain(&error))?;
+    let mut writer = RootWriter::open(to).map_err(|error| chain(&error))?;
+    for entry in &tree.entries {
+        let attributes = Attributes {
+            mode: entry.mode & 0o777,
+            uid: owner,
+            gid: owner,
+            mtime: (entry.mtime, entry.mtime_nsec),
+            xattrs: Vec::new(),
+        };
+        let done = match &entry.kind {
+            Kind::Dir if !entry.path.is_empty() => writer.directory(&entry.path, &attributes),
+            Kind::File { .. } => {
+                let mut content = tree.open(entry).map_err(|error| error.to_string())?;
+                writer.file(&entry.path, &attributes, &mut content)
+            }
+            Kind::Hardlink(other) => writer.hard_link(&entry.path, other),
+            _ => Ok(()),
+        };
+        done.map_err(|error| chain(&error))?;
+        if matches!(entry.kind, Kind::File { .. } | Kind::Hardlink(_)) {
+            written.push(PathBuf::from(std::ffi::OsStr::from_bytes(&entry.path)));
+        }
+    }
+    writer.finish().map_err(|error| chain(&error))?;
+    Ok(written)
+}
