@@ -7,6 +7,7 @@ pub mod disk;
 pub mod fetch;
 pub mod import;
 pub mod layer;
+pub mod oci;
 pub mod read;
 pub mod store;
 pub mod tree;

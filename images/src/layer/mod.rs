@@ -8,6 +8,7 @@ mod archive;
 mod attributes;
 mod extract;
 mod flatten;
+mod implied;
 mod remove;
 mod select;
 #[cfg(test)]

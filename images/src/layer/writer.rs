@@ -1,6 +1,6 @@
 //! Writes entries below a root, wherever symlinks inside it lead, and never outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -46,7 +46,9 @@ pub enum WriteError {
 #[derive(Debug)]
 pub struct RootWriter {
     root: OwnedFd,
-    directories: BTreeMap<Vec<u8>, Attributes>,
+    pub(super) directories: BTreeMap<Vec<u8>, Attributes>,
+    /// Directories made because something lies in them.
+    pub(super) made: BTreeSet<Vec<u8>>,
     parent: Option<(Vec<u8>, OwnedFd)>,
 }
 
@@ -65,7 +67,8 @@ impl RootWriter {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(rustix::fs::CWD, root, flags, Mode::empty())
             .map_err(call("open", root.as_os_str().as_bytes()))?;
-        Ok(Self { root, directories: BTreeMap::new(), parent: None })
+        let (directories, made) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Self { root, directories, made, parent: None })
     }
 
     /// Cleans a name as archives spell it (`./usr/bin/`): components without `.`, slashes
@@ -127,7 +130,7 @@ impl RootWriter {
         }
     }
 
-    fn directory_fd(&self, directory: &[u8]) -> Result<OwnedFd, WriteError> {
+    fn directory_fd(&mut self, directory: &[u8]) -> Result<OwnedFd, WriteError> {
         match self.open_directory(directory, OFlags::empty()) {
             Err(Errno::NOENT) => {}
             other => return other.map_err(call("openat2", directory)),
@@ -139,6 +142,7 @@ impl RootWriter {
         let above = self.directory_fd(above)?;
         match mkdirat(&above, name(last), Mode::from_raw_mode(0o755)) {
             Ok(()) => {
+                self.made.insert(directory.to_vec());
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 openat(&above, name(last), flags | OFlags::NOFOLLOW, Mode::empty())
                     .map_err(call("openat", directory))

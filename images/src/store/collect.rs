@@ -73,6 +73,7 @@ impl Store {
                 garbage.push(entry.path());
             }
         }
+        garbage.extend(self.unneeded_blobs()?);
         garbage.extend(self.sweep()?);
         Ok(garbage)
     }

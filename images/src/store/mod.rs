@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! ROOT/                 mode 0700, one owner
-//!   blobs/sha256/HEX    content by digest
+//!   oci-layout, index.json, index.lock
+//!   blobs/sha256/HEX    content by digest: the root is an OCI image layout of what was pulled
+//!   blobs/incoming/HEX  what has come so far
 //!   snapshots/ID/       fs/ (a layer, owned by the image's ids), meta.json
 //!   steps/KEY.json      what a step's result is
 //!   refs/NAME.json      names that people give to stacks of snapshots
@@ -18,7 +20,9 @@
 //! of a build: its record carries the boot it was made in, and one of an earlier boot that
 //! was never synced counts as absent.
 
+mod blobs;
 mod collect;
+mod layout;
 mod pending;
 mod refs;
 mod snapshot;
@@ -28,6 +32,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use blobs::Incoming;
 pub use collect::Usage;
 pub use pending::Pending;
 pub use refs::Reference;
@@ -67,6 +72,12 @@ pub enum StoreError {
     Name {
         /// The name.
         name: String,
+    },
+    /// A blob that is another one than its name says, or not whole.
+    #[error("blob {digest} is not what its digest says")]
+    Damaged {
+        /// The name.
+        digest: crate::digest::Digest,
     },
     /// A record cannot be written as JSON.
     #[error("a record of the store")]
@@ -114,6 +125,7 @@ impl Store {
         fs_err::set_permissions(root, PermissionsExt::from_mode(0o700))?;
         for directory in [
             "blobs/sha256",
+            "blobs/incoming",
             "snapshots",
             "steps",
             "refs",

@@ -78,7 +78,7 @@ impl Store {
                 dead.push(path);
             }
         }
-        for directory in ["downloads", "elements", "steps"] {
+        for directory in ["", "downloads", "elements", "refs", "steps"] {
             others.extend(self.entries(directory, |name| name.starts_with(ASIDE))?);
         }
         // None of these has a lock of its own. They were listed before: what another process

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{SnapshotId, Store, StoreError, write_whole};
+use crate::digest::Digest;
 
 /// A name and the stack that it stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +23,10 @@ pub struct Reference {
     pub created: u64,
 }
 
-/// The longest name, in bytes: escaped it still is a file's name.
-const NAME_LIMIT: usize = 80;
+/// The longest name, in bytes.
+const NAME_LIMIT: usize = 512;
+/// The longest name of a file, without its ending.
+const FILE_LIMIT: usize = 200;
 
 impl Store {
     /// Lets `name` stand for a stack of snapshots, bottom first, atomically and in place of
@@ -31,7 +34,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Name`] when the name is empty, longer than 80 bytes or has control
+    /// [`StoreError::Name`] when the name is empty, longer than 512 bytes or has control
     /// characters; else when the file system refuses.
     pub fn put_ref(&self, name: &str, snapshots: &[SnapshotId]) -> Result<(), StoreError> {
         let path = self.ref_path(name)?;
@@ -127,6 +130,12 @@ fn escaped(name: &str) -> String {
             break;
         }
     }
+    if text.len() > FILE_LIMIT {
+        // `~` is always escaped: no other name has it.
+        text.truncate(FILE_LIMIT - 80);
+        text.push('~');
+        text.push_str(&Digest::of(name).hex());
+    }
     text
 }
 
@@ -186,6 +195,9 @@ mod tests {
         let top = snapshot(&store, vec![bottom.clone()]);
         let stack = [bottom.clone(), top.clone()];
         store.put_ref("debian:bookworm/amd64", &stack).unwrap();
+        let long = format!("r.io/{}@sha256:{}", "x".repeat(200), "0".repeat(64));
+        store.put_ref(&long, &stack).unwrap();
+        assert!(store.image(&long).is_ok() && store.drop_ref(&long).is_ok());
         store.put_ref("server", &stack[..1]).unwrap();
         store.put_ref("server", &stack).unwrap();
         assert_eq!(store.refs().unwrap().len(), 2);
