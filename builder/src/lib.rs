@@ -12,5 +12,6 @@ pub mod image_type;
 pub mod kernel;
 pub mod materialise;
 pub mod phase;
+pub mod registry;
 pub mod report;
 pub mod request;

@@ -9,5 +9,6 @@ pub mod import;
 pub mod layer;
 pub mod oci;
 pub mod read;
+pub mod registry;
 pub mod store;
 pub mod tree;

@@ -31,6 +31,8 @@ fn every_verb_has_help() -> Result<()> {
         "ramdisk",
         "plan",
         "run",
+        "pull",
+        "push",
         "boot",
         "kernel",
         "doctor",

@@ -2,12 +2,14 @@
 
 pub mod jobs;
 pub mod mirror;
+mod oci;
 pub mod tools;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use goldsmith_images::fetch::{Client, Proxies};
+use goldsmith_images::fetch::Client;
 use goldsmith_images::import::debian::{
     self, ArchiveSpec, DebianError, Keyring, Progress, Release, Suite, configure_script,
 };
@@ -30,15 +32,33 @@ pub struct BasePlan {
     pub recipe: Recipe,
     /// When the newest of its releases was made, in seconds since the epoch.
     pub epoch: i64,
-    spec: ArchiveSpec,
-    releases: Vec<Release>,
+    origin: Origin,
+}
+
+/// Where a base comes from.
+#[derive(Debug, Clone)]
+enum Origin {
+    /// An archive whose releases are known and verified.
+    Debian {
+        /// What to bootstrap.
+        spec: ArchiveSpec,
+        /// The releases.
+        releases: Vec<Release>,
+    },
+    /// An image whose digest is known.
+    Oci(oci::OciBase),
 }
 
 impl BasePlan {
     /// The name that `run --image` knows it by, for instance `debian:bookworm/amd64`.
     pub fn reference(&self) -> String {
-        let suite = self.spec.suites.first().map_or("", |suite| suite.name.as_str());
-        format!("debian:{suite}/{}", self.spec.arch)
+        match &self.origin {
+            Origin::Debian { spec, .. } => {
+                let suite = spec.suites.first().map_or("", |suite| suite.name.as_str());
+                format!("debian:{suite}/{}", spec.arch)
+            }
+            Origin::Oci(image) => image.name(),
+        }
     }
 }
 
@@ -61,6 +81,8 @@ pub struct Bootstrap<'a> {
     pub tools_keyring: Keyring,
     /// Use what was fetched before, ask nobody.
     pub offline: bool,
+    /// Where variables name how registries are reached.
+    env: BTreeMap<String, String>,
 }
 
 impl<'a> Bootstrap<'a> {
@@ -70,19 +92,12 @@ impl<'a> Bootstrap<'a> {
     ///
     /// When a keyring cannot be read or the HTTP client cannot be made.
     pub fn new(session: &'a Session, request: &Request) -> Result<Self> {
-        let get = |names: [&str; 2]| {
-            names.iter().find_map(|name| request.env.get(*name).filter(|v| !v.is_empty()).cloned())
-        };
-        let proxies = Proxies {
-            http: get(["http_proxy", "HTTP_PROXY"]),
-            https: get(["https_proxy", "HTTPS_PROXY"]),
-            none: get(["no_proxy", "NO_PROXY"]),
-        };
-        let client = Client::new(&proxies)
+        let client = Client::new(&crate::registry::settings::proxies(&request.env))
             .map_err(|error| Failure::wrap(Kind::Configuration, "proxy variables", &error))?;
         let named = request.env.get("DIB_APT_KEYRING").or(request.env.get("DIB_DEBIAN_KEYRING"));
         let (keyring, tools_keyring) = keyrings(named.map(String::as_str))?;
-        Ok(Self { session, client, keyring, tools_keyring, offline: request.isolated })
+        let env = request.env.clone();
+        Ok(Self { session, client, keyring, tools_keyring, offline: request.isolated, env })
     }
 
     /// Plans the base that `spec` describes: its key is known once its releases are.
@@ -102,7 +117,7 @@ impl<'a> Bootstrap<'a> {
             key = key.part("release", release.digest.to_string());
         }
         let recipe = Recipe { name: name.to_owned(), key: key.finish(), networked: false };
-        Ok(BasePlan { recipe, epoch, spec, releases })
+        Ok(BasePlan { recipe, epoch, origin: Origin::Debian { spec, releases } })
     }
 
     /// Makes a base, or takes it from the cache; its data is the digest of its layer.
@@ -112,7 +127,10 @@ impl<'a> Bootstrap<'a> {
     /// When the archive cannot be reached or does not verify, packages do not fit, or one of
     /// them cannot be configured.
     pub fn make(&self, plan: &BasePlan) -> Result<Done> {
-        self.session.step(&plan.recipe, &Done::default(), || self.bootstrap(plan))
+        self.session.step(&plan.recipe, &Done::default(), || match &plan.origin {
+            Origin::Debian { spec, releases } => self.bootstrap(plan, spec, releases),
+            Origin::Oci(image) => self.take(image),
+        })
     }
 
     /// Verified release files: fresh ones, or those of the last hour.
@@ -149,14 +167,13 @@ impl<'a> Bootstrap<'a> {
         Ok(releases)
     }
 
-    fn bootstrap(&self, plan: &BasePlan) -> Result<Done> {
-        let BasePlan { recipe, epoch, spec, releases } = plan;
-        let name = recipe.name.as_str();
+    fn bootstrap(&self, plan: &BasePlan, spec: &ArchiveSpec, releases: &[Release]) -> Result<Done> {
+        let name = plan.recipe.name.as_str();
         let session = self.session;
         let downloads = session.store.downloads();
         let failed = |error: DebianError| archive_failure(&error);
         let resolution =
-            debian::resolve(spec, releases.clone(), &self.client, &downloads).map_err(failed)?;
+            debian::resolve(spec, releases.to_vec(), &self.client, &downloads).map_err(failed)?;
         let progress = Download { reporter: &session.reporter, what: format!("{name} packages") };
         let packages =
             debian::download(&resolution, &self.client, &downloads, &progress).map_err(failed)?;
@@ -164,8 +181,8 @@ impl<'a> Bootstrap<'a> {
         let pending = session.pending()?;
         let root = pending.upper();
         jobs::run_unpack(&session.identity, &packages, &root, &spec.arch)?;
-        self.configure(name, &root, *epoch)?;
-        let digest = jobs::run_settle(&session.identity, &root, *epoch)?;
+        self.configure(name, &root, plan.epoch)?;
+        let digest = jobs::run_settle(&session.identity, &root, plan.epoch)?;
         let id = session.commit(pending, name, Vec::new(), true)?;
         let state = State { mnt: vec![id], ..State::default() };
         Ok(Done { state, data: serde_json::Value::String(digest), ran: true })

@@ -8,6 +8,8 @@ pub mod image_to_tar;
 pub mod kernel;
 pub mod links;
 pub mod plan;
+pub mod pull;
+pub mod push;
 pub mod ramdisk;
 pub mod run;
 pub mod selection;
@@ -44,6 +46,10 @@ enum Verb {
     Plan(plan::PlanArgs),
     /// Run a command in a sandbox
     Run(run::RunArgs),
+    /// Fetch an image from a registry into the cache
+    Pull(pull::PullArgs),
+    /// Send an image to a registry
+    Push(push::PushArgs),
     /// Boot an image in QEMU, without changing it
     Boot(boot::BootArgs),
     /// Take the kernel and the initial RAM disk out of an image
@@ -122,6 +128,8 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Verb::Ramdisk(args) => ramdisk::run(args, &cache()?),
         Verb::Plan(args) => plan::run(args, &cache()?),
         Verb::Run(args) => run::run(args, &cache()?),
+        Verb::Pull(args) => pull::run(args, &cache()?),
+        Verb::Push(args) => push::run(args, &cache()?),
         Verb::Boot(args) => boot::run(args),
         Verb::Kernel(args) => kernel::run(args),
         Verb::ImageToTar(args) => image_to_tar::run(args),

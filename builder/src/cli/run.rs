@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use goldsmith_images::oci::Reference;
 use goldsmith_images::store::StoreError;
 use goldsmith_runtime::{
     ExitStatus, MountPlan, MountSource, Network, OutputSink, Privilege, RootPlan, SandboxPlan,
@@ -10,8 +11,10 @@ use goldsmith_runtime::{
 };
 
 use crate::error::{Failure, Kind, Result};
-use crate::phase::session::overlay;
+use crate::phase::session::{Session, overlay};
+use crate::registry::settings::RegistryArgs;
 use crate::report::{Options, Reporter};
+use crate::request::{Request, native_arch};
 
 /// What `run` takes.
 #[derive(Debug, Args)]
@@ -20,7 +23,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["image", "failed"])]
     rootfs: Option<PathBuf>,
     /// Run in an image of the cache: the name of an output (`server`), of a base
-    /// (`debian:bookworm/amd64`), or a snapshot and all below it (see `store ls`)
+    /// (`debian:bookworm/amd64`), or a snapshot and all below it (see `store ls`); a name with
+    /// a registry in front (`docker.io/debian:12`) is pulled when it is not there
     #[arg(long, value_name = "REF", conflicts_with = "failed")]
     image: Option<String>,
     /// Run in the image as the last failed hook left it
@@ -38,6 +42,8 @@ pub struct RunArgs {
     /// Kill the command after that many seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
+    #[command(flatten)]
+    registry: RegistryArgs,
     /// The command
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
@@ -64,7 +70,7 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
                 .map_err(|e| Failure::wrap(Kind::Usage, "--rootfs", &e))?,
         ]
     } else if let Some(image) = &args.image {
-        session.store.image(image).map_err(|error| no_image(&error))?
+        image_layers(image, args, &session, &request)?
     } else if args.failed {
         crate::phase::failed::directories(&session)?
     } else {
@@ -121,6 +127,31 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
         ExitStatus::TimedOut => 124,
         ExitStatus::Interrupted => Kind::Interrupted.exit_status(),
     })
+}
+
+/// The layers of an image of the cache, or of a registry.
+fn image_layers(
+    image: &str,
+    args: &RunArgs,
+    session: &Session,
+    request: &Request,
+) -> Result<Vec<PathBuf>> {
+    let absent = match session.store.image(image) {
+        Ok(layers) => return Ok(layers),
+        Err(error) => error,
+    };
+    if !Reference::names_host(image) {
+        return Err(no_image(&absent));
+    }
+    let reference = super::pull::reference(image)?;
+    let arch = native_arch();
+    // Under its full name it may be there.
+    if let Ok(layers) = session.store.image(&crate::registry::name(&reference, arch)) {
+        return Ok(layers);
+    }
+    let client = args.registry.client(&request.env)?;
+    let pulled = crate::registry::pull(session, &client, &reference, arch)?;
+    session.directories(&pulled.snapshots)
 }
 
 /// A name that is not there, with those that are near.

@@ -64,7 +64,12 @@ pub fn run(verb: &StoreVerb, cache: &Path) -> Result<u8> {
             crate::report::print(&text);
         }
         StoreVerb::Rm { name } => {
-            session.store.drop_ref(name).map_err(|error| super::run::no_image(&error))?;
+            let stored = |error| store_failure(&error);
+            let pulled = session.store.drop_pulled(name).map_err(stored)?;
+            match session.store.drop_ref(name) {
+                Err(goldsmith_images::store::StoreError::NoImage { .. }) if pulled => {}
+                dropped => dropped.map_err(|error| super::run::no_image(&error))?,
+            }
         }
         StoreVerb::Gc { older_than } => {
             let age = Duration::from_secs(older_than * 86_400);

@@ -13,8 +13,43 @@ use crate::error::{Failure, Kind, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Base {
+    /// Whether it counts; empty, `0`, `false` and `no` mean that it does not.
+    #[serde(default)]
+    pub when: Option<String>,
     /// A bootstrap from a Debian archive.
-    pub debian: Debian,
+    #[serde(default)]
+    pub debian: Option<Debian>,
+    /// An image of a registry.
+    #[serde(default)]
+    pub oci: Option<Oci>,
+}
+
+impl Base {
+    /// Hooks of the element that the native base replaces, as `root.d/NAME`.
+    pub fn replaces(&self) -> &[String] {
+        match (&self.debian, &self.oci) {
+            (Some(debian), _) => &debian.replaces,
+            (None, Some(oci)) => &oci.replaces,
+            (None, None) => &[],
+        }
+    }
+
+    /// Whether the element asks for a base at all.
+    pub fn applies(&self) -> bool {
+        let no = |text: &String| ["", "0", "false", "no"].contains(&text.trim());
+        !self.when.as_ref().is_some_and(no)
+    }
+}
+
+/// Which image of which registry.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oci {
+    /// Its name: `HOST/REPOSITORY:TAG`, or with a digest.
+    pub image: String,
+    /// Hooks of the element that the native base replaces, as `root.d/NAME`.
+    #[serde(default)]
+    pub replaces: Vec<String>,
 }
 
 /// What to bootstrap.
@@ -67,12 +102,18 @@ pub fn read(path: &Path, env: &BTreeMap<String, String>) -> Result<Base> {
         .filter(|line| !line.trim_start().starts_with('#'))
         .map(|line| expand(line, env) + "\n")
         .collect();
-    serde_saphyr::from_str(&text).map_err(|error| {
+    let base: Base = serde_saphyr::from_str(&text).map_err(|error| {
         let error = error.to_string();
         let error = error.lines().next().unwrap_or_default().trim_start_matches("error: ");
         Failure::new(Kind::Configuration, format!("{}: {error}", path.display()))
             .hint("docs/base-yaml.md lists what base.yaml may say")
-    })
+    })?;
+    if base.debian.is_some() == base.oci.is_some() {
+        let message = format!("{}: it must say either debian or oci", path.display());
+        return Err(Failure::new(Kind::Configuration, message)
+            .hint("docs/base-yaml.md lists what base.yaml may say"));
+    }
+    Ok(base)
 }
 
 /// Expands `${NAME}`, `${NAME:-default}` and `$NAME`; defaults may nest.
@@ -140,7 +181,28 @@ mod tests {
         let error = read(&path, &BTreeMap::new()).unwrap_err();
         assert!(error.message.contains("sweet") && error.message.contains("base.yaml"), "{error}");
         fs_err::write(&path, "debian:\n  suite: ${R:-trixie}\n  include: [a, b]\n").unwrap();
+        let debian = read(&path, &BTreeMap::new()).unwrap().debian.unwrap();
+        assert_eq!((debian.suite.as_str(), debian.include.len()), ("trixie", 2));
+        for text in ["when: 1\n", "debian:\n  suite: x\noci:\n  image: r.io/x\n"] {
+            fs_err::write(&path, text).unwrap();
+            assert!(read(&path, &BTreeMap::new()).unwrap_err().message.contains("either"));
+        }
+    }
+
+    #[test]
+    fn a_base_can_be_asked_for_by_a_variable() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("base.yaml");
+        let text =
+            "when: \"${WANTED:-0}\"\noci:\n  image: r.io/${NAME:-x}:1\n  replaces: [root.d/1]\n";
+        fs_err::write(&path, text).unwrap();
         let base = read(&path, &BTreeMap::new()).unwrap();
-        assert_eq!((base.debian.suite.as_str(), base.debian.include.len()), ("trixie", 2));
+        assert!(!base.applies());
+        let env = [("WANTED", "1"), ("NAME", "debian")];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let base = read(&path, &env).unwrap();
+        assert!(base.applies());
+        assert_eq!(base.replaces(), ["root.d/1"]);
+        assert_eq!(base.oci.unwrap().image, "r.io/debian:1");
     }
 }

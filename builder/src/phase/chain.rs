@@ -18,6 +18,7 @@ use super::session::Session;
 use super::table::{PHASES, Phase, Place};
 use crate::base::mirror::{self, Mirror};
 use crate::base::{self, BasePlan, Bootstrap};
+use crate::element::base_yaml;
 use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::{DiskFacts, Environment};
 use crate::hook::host_commands;
@@ -91,7 +92,7 @@ impl<'a> Chain<'a> {
             request.mirror.as_deref(),
             &request.env,
             mirror::of_host(Path::new("/etc")).as_ref(),
-            prepared.base.is_some(),
+            prepared.base.as_ref().is_some_and(|(_, base)| base.debian.is_some()),
         );
         let mut commands = host_commands::packages(&prepared.hooks);
         commands.extend(request.tools_packages.iter().cloned());
@@ -100,10 +101,13 @@ impl<'a> Chain<'a> {
         }
         let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
         let base = match &prepared.base {
-            Some((_, spec)) => {
-                Some(bootstrap.plan("base", base::archive(&spec.debian, request, &mirror))?)
+            Some((_, base_yaml::Base { debian: Some(debian), .. })) => {
+                Some(bootstrap.plan("base", base::archive(debian, request, &mirror))?)
             }
-            None => None,
+            Some((_, base_yaml::Base { oci: Some(oci), .. })) => {
+                Some(bootstrap.plan_oci("base", oci, &request.arch, tools.epoch)?)
+            }
+            _ => None,
         };
         breaks::check(&request.env)?;
         let epoch = request

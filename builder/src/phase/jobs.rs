@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, Kind, Result};
 
 /// Every job there is.
-pub const JOBS: [Job; 9] = [
+pub const JOBS: [Job; 10] = [
     goldsmith_runtime::PROBE_JOB,
     goldsmith_runtime::privileged::HOLD_JOB,
     Job { name: "remove", run: remove_job },
     Job { name: "flatten", run: flatten_job },
     Job { name: "unpack-debian", run: crate::base::jobs::unpack },
     Job { name: "settle-base", run: crate::base::jobs::settle },
+    Job { name: "unpack-layer", run: crate::registry::layers::unpack_job },
     Job { name: "measure", run: crate::materialise::jobs::measure },
     Job { name: "write", run: crate::materialise::write::write },
     Job { name: "tidy", run: crate::materialise::jobs::tidy },

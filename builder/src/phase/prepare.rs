@@ -58,9 +58,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     let base = find_base(&graph, request)?;
     let left_out: Vec<String> = base
         .iter()
-        .flat_map(|(name, base)| {
-            base.debian.replaces.iter().map(move |hook| format!("{name}/{hook}"))
-        })
+        .flat_map(|(name, base)| base.replaces().iter().map(move |hook| format!("{name}/{hook}")))
         .collect();
     let hooks = collect(&graph, &left_out)?;
     if let Some(element) = hooks.element_of("first-boot.d") {
@@ -92,11 +90,15 @@ fn find_base(graph: &ElementGraph, request: &Request) -> Result<Option<(String, 
         if !path.exists() {
             continue;
         }
+        let base = base_yaml::read(&path, &request.env)?;
+        if !base.applies() {
+            continue;
+        }
         if let Some((other, _)) = &found {
             let message = format!("elements {other} and {} both have a base.yaml", element.name);
             return Err(Failure::new(Kind::Configuration, message).hint("one image has one base"));
         }
-        found = Some((element.name.clone(), base_yaml::read(&path, &request.env)?));
+        found = Some((element.name.clone(), base));
     }
     Ok(found)
 }

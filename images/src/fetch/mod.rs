@@ -109,23 +109,7 @@ impl Client {
     ///
     /// When a proxy's address is malformed or TLS cannot be set up.
     pub fn new(proxies: &Proxies) -> Result<Self, FetchError> {
-        let mut builder = Http::builder()
-            .user_agent(concat!("goldsmith/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(20))
-            .read_timeout_workaround()
-            .no_proxy();
-        let exceptions = proxies.none.as_deref().and_then(reqwest::NoProxy::from_string);
-        for (address, https) in [(&proxies.http, false), (&proxies.https, true)] {
-            if let Some(address) = address {
-                let proxy = if https {
-                    reqwest::Proxy::https(address)
-                } else {
-                    reqwest::Proxy::http(address)
-                };
-                let proxy = proxy.map_err(FetchError::Client)?.no_proxy(exceptions.clone());
-                builder = builder.proxy(proxy);
-            }
-        }
+        let builder = http(proxies)?;
         Ok(Self { http: builder.build().map_err(FetchError::Client)? })
     }
 
@@ -218,6 +202,25 @@ impl Client {
         }
         Err(FetchError::Status { url: url.to_owned(), status: status.as_u16() })
     }
+}
+
+/// What every client of ours has: a name, a time limit for connecting, and the proxies.
+pub(crate) fn http(proxies: &Proxies) -> Result<reqwest::blocking::ClientBuilder, FetchError> {
+    let mut builder = Http::builder()
+        .user_agent(concat!("goldsmith/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(20))
+        .read_timeout_workaround()
+        .no_proxy();
+    let exceptions = proxies.none.as_deref().and_then(reqwest::NoProxy::from_string);
+    for (address, https) in [(&proxies.http, false), (&proxies.https, true)] {
+        if let Some(address) = address {
+            let proxy =
+                if https { reqwest::Proxy::https(address) } else { reqwest::Proxy::http(address) };
+            let proxy = proxy.map_err(FetchError::Client)?.no_proxy(exceptions.clone());
+            builder = builder.proxy(proxy);
+        }
+    }
+    Ok(builder)
 }
 
 /// No total time limit, which a slow mirror would run into.

@@ -1,0 +1,122 @@
+//! Bases that are images of a registry.
+
+use goldsmith_images::digest::Digest;
+use goldsmith_images::oci::{Platform, Reference};
+use goldsmith_images::registry::{Pulled, Registry};
+use serde::{Deserialize, Serialize};
+
+use super::{BasePlan, Bootstrap, Origin, RELEASES_SECONDS, now};
+use crate::element::base_yaml::Oci;
+use crate::error::{Failure, Kind, Result};
+use crate::phase::cache::{Done, Recipe};
+use crate::phase::key::KeyBuilder;
+use crate::phase::session::store_failure;
+use crate::phase::state::State;
+use crate::registry::registry_failure;
+use crate::registry::settings::RegistryArgs;
+
+/// An image whose digest is known.
+#[derive(Debug, Clone)]
+pub(super) struct OciBase {
+    /// As the element names it, with the digest that this stands for.
+    reference: Reference,
+    arch: String,
+}
+
+impl OciBase {
+    /// What `run --image` knows it by.
+    pub(super) fn name(&self) -> String {
+        crate::registry::name(&self.reference, &self.arch)
+    }
+}
+
+/// What a name stood for when it was looked up last.
+#[derive(Debug, Serialize, Deserialize)]
+struct Resolved {
+    /// Seconds since the epoch; garbage collection reads it.
+    created: u64,
+    /// An index or a manifest.
+    named: Digest,
+    /// The manifest.
+    manifest: Digest,
+    /// When the image was made, if it says so.
+    made: Option<i64>,
+}
+
+impl Bootstrap<'_> {
+    /// Plans a base that is an image: its key is known once its digest is. Images that do not
+    /// say when they were made are of the time `epoch`.
+    ///
+    /// # Errors
+    ///
+    /// When the registry cannot be reached or does not know the image.
+    pub fn plan_oci(&self, name: &str, oci: &Oci, arch: &str, epoch: i64) -> Result<BasePlan> {
+        let reference: Reference = oci.image.parse().map_err(|error| {
+            Failure::wrap(Kind::Configuration, "base.yaml", &error)
+                .hint("image: HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:DIGEST")
+        })?;
+        let resolved = self.resolved(&reference, arch)?;
+        let key = KeyBuilder::new("oci-base")
+            .part("manifest", resolved.manifest.to_string())
+            .part("unpacker", crate::registry::layers::UNPACKER)
+            .finish();
+        let recipe = Recipe { name: name.to_owned(), key, networked: false };
+        let image = OciBase { reference: reference.pinned(resolved.named), arch: arch.to_owned() };
+        let made = resolved.made.filter(|made| *made > 0);
+        let epoch = made.unwrap_or(epoch);
+        Ok(BasePlan { recipe, epoch, origin: Origin::Oci(image) })
+    }
+
+    /// What a name stands for: asked of the registry, or known for less than an hour; a digest
+    /// never stands for anything else.
+    fn resolved(&self, reference: &Reference, arch: &str) -> Result<Resolved> {
+        let store = &self.session.store;
+        let key = KeyBuilder::new("oci-reference")
+            .part("reference", reference.to_string())
+            .part("arch", arch)
+            .finish();
+        let known = store.step(key.as_str()).ok().flatten();
+        let known = known.and_then(|value| serde_json::from_value::<Resolved>(value).ok());
+        if let Some(known) = known {
+            let young = now().saturating_sub(known.created) < RELEASES_SECONDS;
+            let fresh = young && !self.session.refresh;
+            if self.offline || fresh || reference.digest.is_some() {
+                return Ok(known);
+            }
+        }
+        if self.offline {
+            let message = format!("{reference} was never fetched, and --offline forbids it");
+            return Err(Failure::new(Kind::Build, message).hint("build once without --offline"));
+        }
+        let platform = Platform::of_debian(arch);
+        let found: Pulled = self
+            .registry()?
+            .look(store, reference, &platform)
+            .map_err(|error| registry_failure(&error))?;
+        let made = found.config.created.as_deref();
+        let made = made.and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+        let resolved = Resolved {
+            created: now(),
+            named: found.named,
+            manifest: found.image.digest,
+            made: made.map(|time| time.timestamp()),
+        };
+        let record = serde_json::to_value(&resolved)
+            .map_err(|error| Failure::wrap(Kind::Internal, "a step record", &error))?;
+        store.put_step(key.as_str(), &record).map_err(|error| store_failure(&error))?;
+        Ok(resolved)
+    }
+
+    fn registry(&self) -> Result<Registry> {
+        RegistryArgs::of_environment(&self.env).client(&self.env)
+    }
+
+    /// Fetches and unpacks the image; the result's data is the digest that its name stands for.
+    pub(super) fn take(&self, image: &OciBase) -> Result<Done> {
+        let registry = self.registry()?;
+        let pulled = crate::registry::pull(self.session, &registry, &image.reference, &image.arch)?;
+        let state = State { mnt: pulled.snapshots, ..State::default() };
+        let data = serde_json::Value::String(pulled.named.to_string());
+        Ok(Done { state, data, ran: true })
+    }
+}

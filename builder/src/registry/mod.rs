@@ -1,0 +1,94 @@
+//! Images of registries: settings and users from the caller's side, layers as snapshots.
+
+pub mod credentials;
+pub mod layers;
+pub mod settings;
+
+use goldsmith_images::digest::Digest;
+use goldsmith_images::oci::{Config, Platform, Reference};
+use goldsmith_images::registry::{Progress, Registry, RegistryError};
+use goldsmith_images::store::SnapshotId;
+
+use crate::error::{Failure, Kind, Result};
+use crate::phase::session::{Session, store_failure};
+use crate::report::{Event, Reporter};
+use crate::request::native_arch;
+
+/// An image that was pulled and unpacked.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// What the store knows it by.
+    pub name: String,
+    /// What the reference stood for: an index or a manifest.
+    pub named: Digest,
+    /// The manifest.
+    pub manifest: Digest,
+    /// Its layers, bottom first.
+    pub snapshots: Vec<SnapshotId>,
+    /// How it wants to be run.
+    pub config: Config,
+}
+
+/// What the store knows an image by: its reference, with the architecture when it is not
+/// this machine's.
+pub fn name(reference: &Reference, arch: &str) -> String {
+    if arch == native_arch() { reference.to_string() } else { format!("{reference}/{arch}") }
+}
+
+/// Fetches an image, unpacks its layers and gives it its name in the store.
+///
+/// # Errors
+///
+/// When the registry does not give it, or not what was promised, or a layer is refused.
+pub fn pull(
+    session: &Session,
+    registry: &Registry,
+    reference: &Reference,
+    arch: &str,
+) -> Result<Image> {
+    let progress = Download { reporter: &session.reporter, what: reference.to_string() };
+    let platform = Platform::of_debian(arch);
+    let pulled = registry
+        .pull(&session.store, reference, &platform, &progress)
+        .map_err(|error| registry_failure(&error))?;
+    session.check_interrupted()?;
+    let snapshots = layers::unpack(session, &pulled.layers)?;
+    let name = name(reference, arch);
+    let stored = |error| store_failure(&error);
+    session.store.put_pulled(&name, pulled.image.clone()).map_err(stored)?;
+    session.store.put_ref(&name, &snapshots).map_err(stored)?;
+    let manifest = pulled.image.digest;
+    Ok(Image { name, named: pulled.named, manifest, snapshots, config: pulled.config })
+}
+
+/// What a registry's error is to people.
+pub fn registry_failure(error: &RegistryError) -> Failure {
+    let kind = match error {
+        RegistryError::Client(_) | RegistryError::Credentials { .. } => Kind::Configuration,
+        error if error.is_verification() => Kind::Verification,
+        RegistryError::Redirect { .. } => Kind::Verification,
+        RegistryError::Store(_) => Kind::Host,
+        _ => Kind::Build,
+    };
+    let failure = Failure::wrap(kind, "the registry", error);
+    match error {
+        RegistryError::Denied { .. } => failure.hint(
+            "log in as with podman or docker: REGISTRY_AUTH_FILE or --authfile names the file, else ~/.docker/config.json and podman's auth.json are read",
+        ),
+        RegistryError::Transport { .. } => failure.hint(
+            "a registry without TLS must be listed by --plain-http HOST[:PORT], one of a company's authority by --registry-ca FILE",
+        ),
+        _ => failure,
+    }
+}
+
+struct Download<'a> {
+    reporter: &'a Reporter,
+    what: String,
+}
+
+impl Progress for Download<'_> {
+    fn bytes(&self, done: u64, total: u64) {
+        self.reporter.event(&Event::Transfer { what: self.what.clone(), done, total });
+    }
+}

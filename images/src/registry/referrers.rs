@@ -1,0 +1,164 @@
+//! Artifacts attached to an image (OCI distribution specification, referrers).
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use super::endpoint::Endpoint;
+use super::push::Source;
+use super::send::Ask;
+use super::{Registry, RegistryError};
+use crate::digest::Digest;
+use crate::oci::{
+    Descriptor, Document, Index, MANIFEST_LIMIT, Manifest, OciError, Reference, media_type,
+};
+
+/// A file to attach to an image.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    /// What it is, for instance `application/spdx+json`.
+    pub kind: String,
+    /// The file's name.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Documents and blobs in memory.
+struct Pieces(BTreeMap<Digest, Vec<u8>>);
+
+impl Source for Pieces {
+    fn document(
+        &self,
+        one: &Descriptor,
+    ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self
+            .0
+            .get(&one.digest)
+            .cloned()
+            .ok_or(std::io::ErrorKind::NotFound)
+            .map_err(std::io::Error::from)?)
+    }
+
+    fn blob(
+        &self,
+        one: &Descriptor,
+    ) -> Result<Box<dyn Read + Send>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(Box::new(std::io::Cursor::new(self.document(one)?)))
+    }
+}
+
+impl Registry {
+    /// Attaches a file to the image that `subject` names, and returns the digest of the
+    /// artifact.
+    ///
+    /// # Errors
+    ///
+    /// When the image is not there or the registry refuses.
+    pub fn attach(
+        &self,
+        subject: &Reference,
+        artifact: &Artifact,
+    ) -> Result<Digest, RegistryError> {
+        let endpoint = self.origin(subject);
+        let (image, ..) = self.named(&endpoint, subject)?;
+        let mut pieces = BTreeMap::new();
+        let mut keep = |kind: &str, bytes: Vec<u8>| {
+            let descriptor = Descriptor::of(kind, &bytes);
+            pieces.insert(descriptor.digest, bytes);
+            descriptor
+        };
+        let config = keep(media_type::EMPTY, b"{}".to_vec());
+        let mut layer = keep(&artifact.kind, artifact.bytes.clone());
+        let title = ("org.opencontainers.image.title".to_owned(), artifact.name.clone());
+        layer.annotations = Some(BTreeMap::from([title]));
+        let manifest = Manifest {
+            artifact_type: Some(artifact.kind.clone()),
+            subject: Some(Descriptor { annotations: None, platform: None, ..image }),
+            ..Manifest::new(config, vec![layer])
+        };
+        let bytes = serde_json::to_vec(&manifest)
+            .map_err(|error| RegistryError::Source(Box::new(error)))?;
+        let top = keep(media_type::MANIFEST, bytes);
+        let to = Reference { tag: None, digest: Some(top.digest), ..subject.clone() };
+        self.push(&Pieces(pieces), &top, &to, &[])
+    }
+
+    /// What is attached to an image, as the registry says or, where it does not know, as the
+    /// index of the tag that stands in says.
+    ///
+    /// # Errors
+    ///
+    /// When the registry refuses.
+    pub fn referrers(
+        &self,
+        repository: &Reference,
+        image: &Digest,
+    ) -> Result<Vec<Descriptor>, RegistryError> {
+        let endpoint = self.origin(repository);
+        let rest = format!("referrers/{image}");
+        let mut ask = Ask::get(&endpoint, &rest);
+        ask.also = &[404, 405];
+        let answer = self.send(&endpoint, &ask)?;
+        if !answer.status().is_success() {
+            return Ok(self.stand_in(&endpoint, image)?.manifests);
+        }
+        let url = endpoint.url(&rest);
+        let mut bytes = Vec::new();
+        answer.take(MANIFEST_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| {
+            RegistryError::Transport { url: url.clone(), source: Box::new(error) }
+        })?;
+        let index =
+            Index::read(&bytes).map_err(|source| RegistryError::Document { url, source })?;
+        Ok(index.manifests)
+    }
+
+    /// Adds an artifact to the index of the tag that stands in for the list of referrers.
+    pub(super) fn list_referrer(
+        &self,
+        endpoint: &Endpoint,
+        subject: &Descriptor,
+        one: &Descriptor,
+        document: &Document,
+    ) -> Result<(), RegistryError> {
+        let mut index = self.stand_in(endpoint, &subject.digest)?;
+        let mut one = one.clone();
+        let (kind, annotations) = match document {
+            Document::Manifest(manifest) => {
+                let kind = manifest.artifact_type.clone();
+                let kind = kind.unwrap_or_else(|| manifest.config.media_type.clone());
+                (Some(kind), manifest.annotations.clone())
+            }
+            Document::Index(index) => (index.artifact_type.clone(), index.annotations.clone()),
+        };
+        one.artifact_type = kind;
+        one.annotations = annotations;
+        index.manifests.retain(|there| there.digest != one.digest);
+        index.manifests.push(one);
+        let bytes =
+            serde_json::to_vec(&index).map_err(|error| RegistryError::Source(Box::new(error)))?;
+        let descriptor = Descriptor::of(media_type::INDEX, &bytes);
+        self.put_document(endpoint, &descriptor, &bytes, &tag(&subject.digest)).map(|_| ())
+    }
+
+    fn stand_in(&self, endpoint: &Endpoint, image: &Digest) -> Result<Index, RegistryError> {
+        let rest = format!("manifests/{}", tag(image));
+        let mut ask = Ask::get(endpoint, &rest);
+        ask.headers.push(("Accept", media_type::INDEX.to_owned()));
+        ask.also = &[404];
+        let answer = self.send(endpoint, &ask)?;
+        if answer.status() == 404 {
+            return Ok(Index::new(Vec::new()));
+        }
+        let url = endpoint.url(&rest);
+        let mut bytes = Vec::new();
+        answer.take(MANIFEST_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| {
+            RegistryError::Transport { url: url.clone(), source: Box::new(error) }
+        })?;
+        Index::read(&bytes).map_err(|source: OciError| RegistryError::Document { url, source })
+    }
+}
+
+/// The tag that stands in for the list of referrers.
+fn tag(image: &Digest) -> String {
+    format!("sha256-{}", image.hex())
+}

@@ -1,0 +1,222 @@
+//! One request: authorization, redirects, and another try when chance was against it.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use reqwest::blocking::{Body, Response};
+use reqwest::{Method, Url};
+
+use super::auth::denied;
+use super::challenge::Challenge;
+use super::endpoint::{Endpoint, same_server, shown};
+use super::{Registry, RegistryError};
+
+/// A request, which may be sent several times.
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) url: String,
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// Makes the body anew for each try.
+    pub(super) body: Option<&'a (dyn Fn() -> io::Result<Body> + Sync)>,
+    /// What a token is asked for.
+    pub(super) scope: String,
+    /// Answers beside success that the caller understands.
+    pub(super) also: &'static [u16],
+}
+
+impl Ask<'_> {
+    /// A request to read.
+    pub(super) fn get(endpoint: &Endpoint, rest: &str) -> Self {
+        Self {
+            method: Method::GET,
+            url: endpoint.url(rest),
+            headers: Vec::new(),
+            body: None,
+            scope: format!("repository:{}:pull", endpoint.repository),
+            also: &[],
+        }
+    }
+
+    /// A request that changes the repository, or prepares for it.
+    pub(super) fn push(endpoint: &Endpoint, method: Method, rest: &str) -> Self {
+        let scope = format!("repository:{}:pull,push", endpoint.repository);
+        Self { method, scope, ..Self::get(endpoint, rest) }
+    }
+}
+
+/// Pauses between tries, in milliseconds; tests have no time for them.
+pub(super) const PAUSES: [u64; 4] =
+    if cfg!(test) { [1, 1, 1, 1] } else { [500, 2_000, 5_000, 15_000] };
+/// The longest pause that a registry may ask for.
+const LONGEST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 120 });
+/// How long a body may take; what breaks off is resumed, uploads begin again.
+const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
+/// Redirects in a row.
+const HOPS: usize = 5;
+
+impl Registry {
+    /// Sends a request until it is answered by success or by what the caller understands.
+    pub(super) fn send(
+        &self,
+        endpoint: &Endpoint,
+        ask: &Ask<'_>,
+    ) -> Result<Response, RegistryError> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let (error, asked) = match self.once(endpoint, ask) {
+                Ok(answer) => {
+                    let status = answer.status();
+                    if status.is_success() || ask.also.contains(&status.as_u16()) {
+                        return Ok(answer);
+                    }
+                    let asked = retry_after(&answer);
+                    (refused(endpoint, answer), asked)
+                }
+                Err(error) => (error, None),
+            };
+            let again = match &error {
+                RegistryError::Transport { source, .. } => by_chance(source.as_ref()),
+                RegistryError::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
+                _ => false,
+            };
+            let Some(pause) = pauses.next().filter(|_| again) else { return Err(error) };
+            let pause = asked.unwrap_or(Duration::from_millis(*pause)).min(LONGEST);
+            tracing::debug!(%error, ?pause, "trying again");
+            std::thread::sleep(pause);
+        }
+    }
+
+    /// Sends a request once, to where its answers lead.
+    fn once(&self, endpoint: &Endpoint, ask: &Ask<'_>) -> Result<Response, RegistryError> {
+        let home = address(&endpoint.url(""))?;
+        let mut url = address(&ask.url)?;
+        // Where uploads are sent was said by the registry.
+        self.allowed(&home, &url)?;
+        let (mut fresh, mut hops) = (false, 0);
+        loop {
+            let answer = self.transmit(endpoint, ask, &home, &url)?;
+            let status = answer.status();
+            let header = |name: &str| {
+                answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+            };
+            if status == 401 && same_server(&url, &home) && !fresh {
+                let challenges = answer.headers().get_all("WWW-Authenticate").iter();
+                let challenge =
+                    challenges.filter_map(|header| Challenge::read(header.to_str().ok()?)).next();
+                let Some(challenge) = challenge else { return Ok(answer) };
+                self.authorize(endpoint, &ask.scope, &url, &challenge)?;
+                fresh = true;
+                continue;
+            }
+            let reads = ask.method == Method::GET || ask.method == Method::HEAD;
+            if !reads || !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(answer);
+            }
+            let Some(location) = header("Location") else { return Ok(answer) };
+            let to = self.follow(&url, &location)?;
+            // What one server may not do, two in a row may not, either.
+            self.allowed(&home, &to)?;
+            hops += 1;
+            if hops > HOPS {
+                let reason = "and on without an end";
+                return Err(RegistryError::Redirect { url: shown(&home), to: shown(&to), reason });
+            }
+            url = to;
+        }
+    }
+
+    fn allowed(&self, home: &Url, to: &Url) -> Result<(), RegistryError> {
+        self.check(home, to).map_err(|reason| RegistryError::Redirect {
+            url: shown(home),
+            to: shown(to),
+            reason,
+        })
+    }
+
+    fn transmit(
+        &self,
+        endpoint: &Endpoint,
+        ask: &Ask<'_>,
+        home: &Url,
+        url: &Url,
+    ) -> Result<Response, RegistryError> {
+        let mut request = self.http.request(ask.method.clone(), url.clone()).timeout(TIMEOUT);
+        for (name, value) in &ask.headers {
+            request = request.header(*name, value);
+        }
+        if same_server(url, home)
+            && let Some(header) = self.authorization(endpoint, &ask.scope)
+        {
+            request = request.header("Authorization", header);
+        }
+        if let Some(body) = ask.body {
+            let body = body().map_err(|error| RegistryError::Source(Box::new(error)))?;
+            request = request.body(body);
+        }
+        request.send().map_err(|error| RegistryError::Transport {
+            url: shown(url),
+            source: Box::new(error.without_url()),
+        })
+    }
+}
+
+fn address(text: &str) -> Result<Url, RegistryError> {
+    Url::parse(text)
+        .map_err(|error| RegistryError::Answer { url: text.to_owned(), problem: error.to_string() })
+}
+
+/// Whether a connection may be better next time: one that is not believed, or is answered
+/// without TLS, is not.
+fn by_chance(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if ["certificate", "corrupt message", "InvalidContentType"]
+            .iter()
+            .any(|mark| text.contains(mark))
+        {
+            return false;
+        }
+        cause = error.source();
+    }
+    true
+}
+
+fn retry_after(answer: &Response) -> Option<Duration> {
+    let header = answer.headers().get("Retry-After")?.to_str().ok()?.trim();
+    if let Ok(seconds) = header.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = chrono::DateTime::parse_from_rfc2822(header).ok()?;
+    (until.to_utc() - chrono::Utc::now()).to_std().ok()
+}
+
+/// What a registry says of its refusal.
+fn refused(endpoint: &Endpoint, answer: Response) -> RegistryError {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        errors: Vec<One>,
+    }
+    #[derive(serde::Deserialize)]
+    struct One {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    let (url, status) = (shown(answer.url()), answer.status().as_u16());
+    let mut text = Vec::new();
+    let told = answer.take(16 << 10).read_to_end(&mut text).ok();
+    let told = told.and_then(|_| serde_json::from_slice::<Body>(&text).ok());
+    let one = told.and_then(|body| body.errors.into_iter().next());
+    let detail = one.map(|one| {
+        let plain = |c: &char| !c.is_control();
+        let text: String = format!("{} {}", one.code, one.message);
+        format!(": {}", text.trim().chars().filter(plain).take(200).collect::<String>())
+    });
+    let detail = detail.unwrap_or_default();
+    if matches!(status, 401 | 403) {
+        return denied(endpoint, format!(" ({status}){detail}"));
+    }
+    RegistryError::Status { url, status, detail }
+}

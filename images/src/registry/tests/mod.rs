@@ -1,0 +1,5 @@
+//! A registry in this process that lies in every way.
+
+mod honest;
+mod lies;
+mod server;
