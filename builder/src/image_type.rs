@@ -28,10 +28,14 @@ pub enum ImageType {
     Squashfs,
     /// The root file system as an image of appc's.
     Aci,
+    /// An image for registries, as an OCI archive.
+    Oci,
+    /// An image for `docker load`.
+    Docker,
 }
 
 /// Every format, in the order in which they are told of.
-const ALL: [ImageType; 11] = [
+const ALL: [ImageType; 13] = [
     ImageType::Qcow2,
     ImageType::Raw,
     ImageType::Vhd,
@@ -43,6 +47,8 @@ const ALL: [ImageType; 11] = [
     ImageType::TarZst,
     ImageType::Squashfs,
     ImageType::Aci,
+    ImageType::Oci,
+    ImageType::Docker,
 ];
 
 impl ImageType {
@@ -60,6 +66,8 @@ impl ImageType {
             Self::TarZst => "tar.zst",
             Self::Squashfs => "squashfs",
             Self::Aci => "aci",
+            Self::Oci => "oci",
+            Self::Docker => "docker",
         }
     }
 
@@ -67,6 +75,7 @@ impl ImageType {
     pub fn ending(self) -> &'static str {
         match self {
             Self::Squashfs => "squash",
+            Self::Docker => "docker.tar",
             other => other.name(),
         }
     }

@@ -66,6 +66,8 @@ pub struct Request {
     pub checksums: Vec<Checksum>,
     /// How qcow2 clusters are compressed.
     pub codec: Codec,
+    /// Layers of images for registries are compressed by Zstandard instead of gzip.
+    pub layer_zstd: bool,
     /// How disks of other formats are written.
     pub formats: FormatOptions,
     /// The manifest of ACI images (`ACI_MANIFEST`).
@@ -134,6 +136,7 @@ impl Request {
             isolated: false,
             checksums: checksums(get("DIB_CHECKSUM").as_deref()),
             codec: Codec::Zstd,
+            layer_zstd: false,
             formats: FormatOptions::default(),
             aci_manifest: get("ACI_MANIFEST").map(|path| cwd.join(path)),
             backend: Backend::Image,

@@ -14,6 +14,7 @@ mod hooks;
 mod plans;
 mod probe;
 mod ramdisks;
+mod registry;
 mod selftest;
 
 use std::process::Command;

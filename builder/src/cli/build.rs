@@ -16,7 +16,8 @@ use crate::request::{Backend, Codec, Request, checksums, gib};
 pub struct BuildArgs {
     #[command(flatten)]
     selection: Selection,
-    /// Output formats: qcow2, raw, vhd, vhdx, vmdk, vdi, tar, tgz, tar.zst, squashfs, aci
+    /// Output formats: qcow2, raw, vhd, vhdx, vmdk, vdi, tar, tgz, tar.zst, squashfs, aci, oci
+    /// (NAME.oci, an OCI archive), docker (NAME.docker.tar, for `docker load`)
     #[arg(short = 't', long = "type", value_name = "TYPE[,TYPE]", default_value = "qcow2")]
     types: String,
     /// Write checksum files: md5, sha256
@@ -41,6 +42,12 @@ pub struct BuildArgs {
     /// subformat=streamOptimized, adapter_type= and hwversion= (vmdk)
     #[arg(long, value_name = "KEY=VALUE[,KEY=VALUE]")]
     qemu_img_options: Option<String>,
+    /// How layers of images for registries are compressed
+    #[arg(long, value_enum, default_value = "gzip")]
+    layer_compression: LayerArg,
+    /// Name and tag of the image for docker [default: DOCKER_TARGET, else the output's name]
+    #[arg(long, value_name = "REPOSITORY[:TAG]")]
+    docker_target: Option<String>,
     /// Who lays the tree out as a disk: goldsmith itself, or the kernel on a loop device, so that
     /// finalise.d sees real devices (needs root)
     #[arg(long, value_enum, default_value = "image")]
@@ -51,6 +58,12 @@ pub struct BuildArgs {
 enum CodecArg {
     None,
     Zlib,
+    Zstd,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LayerArg {
+    Gzip,
     Zstd,
 }
 
@@ -85,6 +98,10 @@ impl BuildArgs {
         };
         if let Some(text) = &self.qemu_img_options {
             crate::compat::qemu_img_options(text, &mut request)?;
+        }
+        request.layer_zstd = self.layer_compression == LayerArg::Zstd;
+        if let Some(name) = &self.docker_target {
+            request.env.insert("DOCKER_TARGET".to_owned(), name.clone());
         }
         request.backend = match self.backend {
             BackendArg::Image => Backend::Image,

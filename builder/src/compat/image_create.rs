@@ -54,7 +54,8 @@ Builds an image from diskimage-builder elements, without root.
   -a ARCH                 architecture of the image (default: this machine's)
   -o NAME                 output, without its ending (default: image)
   -t TYPE[,TYPE]          qcow2, raw, vhd, vhdx, vmdk, vdi, tar, tgz, tar.zst,
-                          squashfs (NAME.squash), aci (default: qcow2)
+                          squashfs (NAME.squash), aci, oci (NAME.oci, an OCI archive),
+                          docker (NAME.docker.tar) (default: qcow2)
   -x                      trace hooks; twice for more
   -u                      do not compress qcow2
   -c                      start from an empty environment but DIB_* and proxies
@@ -70,7 +71,8 @@ Builds an image from diskimage-builder elements, without root.
   --qemu-img-options LIST compression_type=zlib or zstd of qcow2; subformat=fixed of vhd;
                           subformat=streamOptimized, adapter_type=, hwversion= of vmdk;
                           and what is the default
-  --docker-target NAME    for hooks (DOCKER_TARGET)
+  --docker-target NAME    name and tag of the image of -t docker; for hooks DOCKER_TARGET
+                          (default: the output's name)
   --min-tmpfs GIB, --no-tmpfs
                           accepted: steps are snapshots on disk
   --offline               tell hooks to do without the network
@@ -219,7 +221,7 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
             }
             "mkfs-options" => request.mkfs_options = value,
             "qemu-img-options" => written = value,
-            // For hooks; an image for docker itself is refused by its type.
+            // For hooks, too.
             "docker-target" => drop(request.env.insert("DOCKER_TARGET".into(), value)),
             "max-online-resize" => {
                 request.env.insert("MAX_ONLINE_RESIZE".into(), value);

@@ -40,6 +40,7 @@ pub fn export(session: &Session, request: &Request, extra: Vec<PathBuf>) -> Resu
         layout: None,
         bios: None,
         aci_manifest: None,
+        label: None,
         outputs: Vec::new(),
         extra,
         extra_to: Some(to.clone()),

@@ -100,6 +100,8 @@ pub fn disk_sink(
         | ImageType::Tgz
         | ImageType::TarZst
         | ImageType::Squashfs
-        | ImageType::Aci => return Err(std::io::ErrorKind::InvalidInput.into()),
+        | ImageType::Aci
+        | ImageType::Oci
+        | ImageType::Docker => return Err(std::io::ErrorKind::InvalidInput.into()),
     })
 }

@@ -271,6 +271,7 @@ impl<'a> LoopImage<'a> {
             layout: None,
             bios: None,
             aci_manifest: None,
+            label: None,
             outputs: vec![Output::archive()],
             extra: Vec::new(),
             extra_to: None,

@@ -11,6 +11,7 @@ use super::aside::Aside;
 use super::beside;
 use super::complete::{Complete, Finished};
 use super::formats::{Output, disk_sink, needs_scratch};
+use super::oci::Label;
 use super::squashfs::Workshop;
 use super::write::{Write, run_write};
 use crate::error::{Failure, Kind, Result};
@@ -57,6 +58,7 @@ pub fn check(request: &Request) -> Result<()> {
             );
         }
     }
+    Label::of(request)?;
     aci_manifest(request).map(drop)
 }
 
@@ -155,6 +157,7 @@ fn write_all(
         layout: content.layout,
         bios: content.bios,
         aci_manifest: aci_manifest(request)?,
+        label: Label::of(request)?,
         outputs,
         extra: content.extra,
         extra_to: Some(directory.to_path_buf()),

@@ -15,6 +15,7 @@ use goldsmith_runtime::{Identity, JobInput};
 use serde::{Deserialize, Serialize};
 
 use super::formats::{Output, disk_sink};
+use super::oci::{self, Label};
 use crate::base::jobs::chain;
 use crate::error::Result;
 use crate::phase::jobs::{call, request};
@@ -33,6 +34,8 @@ pub struct Write {
     pub bios: Option<(Vec<u8>, Vec<u8>)>,
     /// The manifest of an ACI.
     pub aci_manifest: Option<Vec<u8>>,
+    /// What images for registries say of themselves, when an output is one.
+    pub label: Option<Label>,
     /// The outputs; their files are the job's files, in this order. Behind them comes the
     /// [`scratch`](super::formats::needs_scratch) file, if they need one.
     pub outputs: Vec<Output>,
@@ -108,6 +111,11 @@ fn write_archives(message: &Write, tree: &Tree, outputs: Vec<(&Output, File)>) -
                 let writer = std::io::BufWriter::with_capacity(1 << 20, file);
                 let manifest = message.aci_manifest.as_deref();
                 tree.write_aci(manifest, message.rules.epoch, writer).map_err(text)?;
+                continue;
+            }
+            ImageType::Oci | ImageType::Docker => {
+                let label = message.label.as_ref().ok_or("an image without a label")?;
+                oci::write(&message.layers, &message.rules, label, output.kind, file)?;
                 continue;
             }
             ImageType::Tgz => Packing::Gzip,

@@ -296,6 +296,7 @@ impl Links<'_> {
             &request.checksums,
             &request.formats,
             manifest,
+            crate::materialise::oci::Label::of(request)?,
         );
         let text = serde_json::to_string(&form)
             .map_err(|error| Failure::wrap(Kind::Internal, "the form of outputs", &error))?;

@@ -69,11 +69,23 @@ impl Blobs {
         self.file.into_inner().map_err(io::IntoInnerError::into_error)
     }
 
+    /// Writes the directories of blobs: tools that unpack the archive as an ordinary user give
+    /// those that they make themselves to root.
+    pub(super) fn directories(&mut self) -> io::Result<()> {
+        for name in ["blobs/", "blobs/sha256/"] {
+            let header = self.header(name, 0)?;
+            self.file.write_all(header.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// A name with a slash at its end is a directory's.
     fn header(&self, name: &str, size: u64) -> io::Result<Header> {
+        let directory = name.ends_with('/');
         let mut header = Header::new_gnu();
-        header.set_entry_type(EntryType::Regular);
+        header.set_entry_type(if directory { EntryType::Directory } else { EntryType::Regular });
         header.set_path(name)?;
-        header.set_mode(0o644);
+        header.set_mode(if directory { 0o755 } else { 0o644 });
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(self.epoch);

@@ -80,6 +80,7 @@ fn write(layers: &[&Tree], packing: &Packing, file: File) -> Result<Descriptor, 
     let created = DateTime::from_timestamp(packing.epoch, 0).unwrap_or_default();
     let created = created.to_rfc3339_opts(SecondsFormat::Secs, true);
     let mut blobs = Blobs::new(file, packing.epoch);
+    blobs.directories()?;
     let (mut descriptors, mut diff_ids) = (Vec::new(), Vec::new());
     for tree in layers {
         let (digest, size, diff_id) =
