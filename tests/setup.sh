@@ -51,7 +51,7 @@ need_upstream_elements() {
 
 # Installs the diskimage-builder that goldsmith is compared with into the directory $1.
 need_diskimage_builder() {
-    need_packages mmdebstrap:mmdebstrap sudo:sudo kpartx:kpartx losetup:mount mkfs.ext4:e2fsprogs \
+    need_packages mmdebstrap:mmdebstrap debootstrap:debootstrap sudo:sudo kpartx:kpartx losetup:mount mkfs.ext4:e2fsprogs \
         python3:python3 /usr/share/doc/python3-venv:python3-venv qemu-img:qemu-utils
     ! "$1/bin/python" -c 'import diskimage_builder, fixtures, testtools' 2> /dev/null || return 0
     # The last two are what its unit tests are written with.
