@@ -9,6 +9,21 @@ use goldsmith_tests::{Namespace, UserEnv};
 /// Stands in for kpartx(8) where the kernel has no device-mapper.
 const KPARTX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/kpartx");
 
+/// Gives a mount namespace a /dev of its own, so that nodes of partitions and of device-mapper
+/// go with it.
+const DEVICES: &str = r#"
+mount -t tmpfs -o mode=755,nosuid none /mnt
+cd /mnt
+cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /dev/console .
+cp -a /dev/ptmx /dev/loop-control /dev/fd /dev/stdin /dev/stdout /dev/stderr .
+for number in $(seq 0 31); do mknod "loop$number" b 7 "$number"; done
+mkdir mapper pts shm
+mount --rbind /dev/pts pts
+mount -t tmpfs none shm
+cd /
+mount --move /mnt /dev
+"#;
+
 /// The variables of diskimage-builder that both builds are given, beside the mirror.
 pub(crate) const VARIABLES: [(&str, &str); 2] =
     [("DIB_RELEASE", "bookworm"), ("DIB_PYTHON_VERSION", "3")];
@@ -29,8 +44,9 @@ pub(crate) fn build(
     let temporary = user.env.path("tmp");
     fs_err::create_dir_all(&temporary)?;
     let namespace = Namespace::mounts()?;
+    namespace.root(DEVICES)?;
     namespace.root(&format!(
-        "mkdir -p /dev/mapper && mount -t tmpfs none /dev/mapper && mount --bind {KPARTX} \"$(command -v kpartx)\" && mount --bind /bin/true \"$(command -v dmsetup)\""
+        "mount --bind {KPARTX} \"$(command -v kpartx)\"; mount --bind /bin/true \"$(command -v dmsetup)\""
     ))?;
     let mut command = Command::new("disk-image-create");
     command

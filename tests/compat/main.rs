@@ -66,8 +66,7 @@ fn main() -> ExitCode {
         trial("lint_finds_what_dib_lint_finds", lint::same_verdicts),
         trial("what_is_listed_of_upstream_is_built", upstream::listed),
         trial("the_table_of_upstreams_elements_is_true", upstream::table),
-        trial("its_own_debian_minimal_as_an_archive", debian_minimal::archive),
-        trial("full_its_own_debian_minimal_as_a_disk_with_mbr", debian_minimal::disk),
+        trial("its_own_debian_minimal_as_an_archive_and_a_disk", debian_minimal::archive_and_disk),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
