@@ -29,7 +29,7 @@ const KNOWN: &[Known] = &[
     ("/sys", Side::Second, "as /proc"),
     ("/lost+found", Side::First, "it packs a mounted ext4"),
     ("/run/lock", Side::First, "/run is a tmpfs in every system that runs"),
-    ("/probe/block-device.d", Side::Second, "it mounts the new disk over what the phase wrote"),
+    ("/nodes/hard", Side::Both, "the overlay parts links when a later phase changes one"),
     ("/probe/*", Side::Both, "compared line by line"),
     ("/etc/hostname", Side::First, "mmdebstrap leaves the builder's"),
     ("/etc/resolv.conf", Side::First, "as /etc/hostname"),
