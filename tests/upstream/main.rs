@@ -4,6 +4,7 @@
 //! `GOLDSMITH_UPSTREAM` is the directory of diskimage-builder's elements.
 
 mod elements;
+mod test_elements;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,6 +34,10 @@ fn main() -> ExitCode {
         trial("full_debian_minimal_ramdisk_boots_to_its_init_script", ramdisk_boots),
         trial("elements_of_services_users_and_settings", elements::services),
         trial("elements_of_tools_caches_and_boot_files", elements::tools),
+        trial("its_test_element_apt_sources_test_sources", test_elements::sources),
+        trial("its_test_element_debian_build_succeeds", test_elements::stable),
+        trial("its_test_element_debian_minimal_bookworm", test_elements::bookworm),
+        trial("full_its_test_element_debian_minimal_bullseye", test_elements::bullseye),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
