@@ -6,11 +6,10 @@
 //! inside the sandbox.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use super::host_files;
 use crate::element::ElementGraph;
-use crate::error::{Failure, Kind, Result};
+use crate::error::Result;
 use crate::phase::paths;
 use crate::phase::table::Phase;
 use crate::request::Request;
@@ -40,7 +39,7 @@ pub struct Environment {
     shared: BTreeMap<String, String>,
     host: BTreeMap<String, String>,
     /// Files that variables name: path inside, path outside.
-    pub files: Vec<(PathBuf, PathBuf)>,
+    pub files: host_files::Shown,
     /// The same for files that hooks of host phases find by fixed names.
     pub host_files: host_files::Shown,
     /// Digest of all those files.
@@ -153,7 +152,7 @@ impl Environment {
     ) -> Result<Self> {
         let mut shared = visible(request, graph);
         let host_files = host_files::mentioned(graph, request.env.get("HOME").map(String::as_str));
-        let (files, files_digest) = expose_files(&mut shared, &host_files)?;
+        let (files, files_digest) = host_files::expose(&mut shared, &host_files)?;
         shared.extend(base.clone());
         let set = |shared: &mut BTreeMap<String, String>, name: &str, value: String| {
             shared.insert(name.to_owned(), value);
@@ -293,42 +292,6 @@ fn mentioned(graph: &ElementGraph) -> BTreeSet<String> {
         }
     }
     names
-}
-
-/// Rewrites variables that name a file of the host to a place inside, and digests the files
-/// and those that are shown without a variable.
-fn expose_files(
-    shared: &mut BTreeMap<String, String>,
-    shown: &host_files::Shown,
-) -> Result<(Vec<(PathBuf, PathBuf)>, String)> {
-    use sha2::{Digest as _, Sha256};
-    let mut files = Vec::new();
-    let mut hasher = Sha256::new();
-    for (inside, outside) in shown {
-        let name = inside.display().to_string();
-        let bytes = fs_err::read(outside)
-            .map_err(|error| Failure::wrap(Kind::Configuration, &name, &error))?;
-        hasher.update((name.len() as u64).to_le_bytes());
-        hasher.update(name.as_bytes());
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(&bytes);
-    }
-    for (name, value) in shared.iter_mut().filter(|(name, _)| name.starts_with("DIB_")) {
-        let path = Path::new(value.as_str());
-        if !path.is_absolute() || !path.is_file() {
-            continue;
-        }
-        let bytes =
-            fs_err::read(path).map_err(|error| Failure::wrap(Kind::Configuration, name, &error))?;
-        hasher.update(name.as_bytes());
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(&bytes);
-        let file = path.file_name().unwrap_or_default();
-        let inside = Path::new("/goldsmith/files").join(files.len().to_string()).join(file);
-        files.push((inside.clone(), path.to_path_buf()));
-        *value = inside.display().to_string();
-    }
-    Ok((files, hex::encode(hasher.finalize())))
 }
 
 fn image_name(request: &Request) -> String {

@@ -1,12 +1,20 @@
-//! Files of the build host that hooks of host phases read by fixed names.
+//! Files of the build host that hooks see.
 //!
-//! Elements take the public keys of who builds, or a CI system's list of mirrors. Such a file
-//! is shown where hooks look for it, read-only, and only when an element mentions it: no other
-//! build then depends on who runs it.
+//! Those that a variable names are shown to all phases, and the variable says where. Hooks of
+//! host phases read others by fixed names: elements take the public keys of who builds, or a CI
+//! system's list of mirrors. Such a file is shown where hooks look for it, read-only, and only
+//! when an element mentions it: no other build then depends on who runs it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::element::ElementGraph;
+use crate::error::{Failure, Kind, Result};
+
+/// Where files that variables name are shown, in a directory for each.
+const FILES: &str = "/goldsmith/files";
 
 /// The home of host phases.
 const HOME: &str = "/root";
@@ -62,10 +70,91 @@ fn texts(graph: &ElementGraph) -> impl Iterator<Item = String> {
     })
 }
 
+/// Rewrites `DIB_` variables that name a file of the host, or a list of files, to places
+/// inside. Returns the files, and a digest of them and of `shown`.
+///
+/// # Errors
+///
+/// When a file cannot be read.
+pub fn expose(variables: &mut BTreeMap<String, String>, shown: &Shown) -> Result<(Shown, String)> {
+    let mut files = Shown::new();
+    let mut hasher = Sha256::new();
+    for (inside, outside) in shown {
+        let name = inside.display().to_string();
+        hasher.update((name.len() as u64).to_le_bytes());
+        digest(&mut hasher, &name, outside)?;
+    }
+    for (name, value) in variables.iter_mut().filter(|(name, _)| name.starts_with("DIB_")) {
+        let paths = named(value);
+        if paths.is_empty() {
+            continue;
+        }
+        let mut words = Vec::new();
+        for path in paths {
+            digest(&mut hasher, name, &path)?;
+            let file = path.file_name().unwrap_or_default();
+            let inside = Path::new(FILES).join(files.len().to_string()).join(file);
+            words.push(inside.display().to_string());
+            files.push((inside, path));
+        }
+        *value = words.join(" ");
+    }
+    Ok((files, hex::encode(hasher.finalize())))
+}
+
+/// The file that a value names, or the files of a list in which each word is one.
+fn named(value: &str) -> Vec<PathBuf> {
+    let file = |word: &str| Some(PathBuf::from(word)).filter(|p| p.is_absolute() && p.is_file());
+    if let Some(file) = file(value) {
+        return vec![file];
+    }
+    value.split_whitespace().map(file).collect::<Option<_>>().unwrap_or_default()
+}
+
+fn digest(hasher: &mut Sha256, name: &str, path: &Path) -> Result<()> {
+    let bytes =
+        fs_err::read(path).map_err(|error| Failure::wrap(Kind::Configuration, name, &error))?;
+    hasher.update(name.as_bytes());
+    hasher.update((bytes.len() as u64).to_le_bytes());
+    hasher.update(&bytes);
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::element::Element;
+
+    #[test]
+    fn files_and_lists_of_files_are_shown() {
+        let place = tempfile::tempdir().unwrap();
+        let file = |name: &str| {
+            let path = place.path().join(name);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(&path, name).unwrap();
+            path.display().to_string()
+        };
+        let (one, other, spaced) = (file("a/x.repo"), file("b/x.repo"), file("a b/x.repo"));
+        let half = format!("quiet {one}");
+        let mut variables: BTreeMap<_, _> = [
+            ("DIB_A", format!("{one}  {other}")),
+            ("DIB_B", spaced.clone()),
+            ("DIB_C", half.clone()),
+            ("DIB_D", String::new()),
+            ("OTHER", one.clone()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        let (files, digest) = expose(&mut variables, &Shown::new()).unwrap();
+        assert_eq!(variables["DIB_A"], "/goldsmith/files/0/x.repo /goldsmith/files/1/x.repo");
+        assert_eq!(variables["DIB_B"], "/goldsmith/files/2/x.repo");
+        assert_eq!((&*variables["DIB_C"], &*variables["OTHER"]), (&*half, &*one));
+        let outside: Vec<_> = files.iter().map(|(_, path)| path.display().to_string()).collect();
+        assert_eq!(outside, [&*one, &*other, &*spaced]);
+        fs_err::write(&other, "changed").unwrap();
+        let mut again = BTreeMap::from([("DIB_A".to_owned(), format!("{one} {other}"))]);
+        assert_ne!(expose(&mut again, &Shown::new()).unwrap().1, digest);
+    }
 
     #[test]
     fn keys_are_shown_to_elements_that_ask_and_private_ones_never() {
