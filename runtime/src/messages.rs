@@ -31,7 +31,8 @@ pub(crate) enum Report {
     Unshared,
     /// The sandbox has a terminal; its other end comes along.
     Terminal,
-    /// The container's first process ended.
+    /// The container's first process ended; the tmpfs that overlays wrote to comes along, if
+    /// the plan asked for one.
     Ended {
         /// Exit status, unless a signal killed it.
         code: Option<i32>,

@@ -27,10 +27,29 @@ pub struct SandboxPlan {
     pub hostname: String,
     /// How much it may do.
     pub privilege: Privilege,
+    /// Keep what overlays receive on a tmpfs of at most that many bytes instead of at their
+    /// `upper`; [`crate::Outcome::scratch`] hands it out.
+    #[serde(default)]
+    pub scratch_bytes: Option<u64>,
     /// Kill the whole tree after that many milliseconds.
     pub time_limit_ms: Option<u64>,
     /// Where standard input comes from.
     pub stdin: Stdin,
+}
+
+impl SandboxPlan {
+    /// Its overlays: the root, if it is one, and those among the mounts.
+    pub fn overlays(&self) -> impl Iterator<Item = &OverlayPlan> {
+        let root = match &self.root {
+            RootPlan::Overlay(overlay) => Some(overlay),
+            RootPlan::Directory(_) => None,
+        };
+        let mounted = self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Overlay(overlay) => Some(overlay),
+            _ => None,
+        });
+        root.into_iter().chain(mounted)
+    }
 }
 
 /// The root file system of a sandbox.

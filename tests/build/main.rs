@@ -15,6 +15,7 @@ mod plans;
 mod probe;
 mod ramdisks;
 mod registry;
+mod scratch;
 mod selftest;
 
 use std::process::Command;

@@ -29,6 +29,7 @@ pub(crate) struct Ran {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    pub(crate) scratch: Option<std::os::fd::OwnedFd>,
 }
 
 #[derive(Clone, Default)]
@@ -90,6 +91,7 @@ impl Fixture {
             network: Network::None,
             hostname: "box".into(),
             privilege: Privilege::Package,
+            scratch_bytes: None,
             time_limit_ms: Some(60_000),
             stdin: Stdin::Null,
         }
@@ -105,6 +107,7 @@ impl Fixture {
             goldsmith_runtime::run(&self.identity, plan, Box::new(capture.clone()), cancel)?;
         let both = capture.0.lock().expect("no sink panics");
         Ok(Ran {
+            scratch: outcome.scratch,
             status: outcome.status,
             stdout: String::from_utf8_lossy(&both.0).into_owned(),
             stderr: String::from_utf8_lossy(&both.1).into_owned(),

@@ -1,9 +1,11 @@
 //! Status, output, time limits: what a caller relies on.
 
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use goldsmith_runtime::{Cancel, ExitStatus, RootPlan};
 
 use crate::Case;
@@ -20,6 +22,7 @@ pub(crate) const CASES: &[Case] = &[
     ("children_do_not_survive_r17", children_do_not_survive),
     ("a_killed_builder_leaves_nothing_r17", killed_builder),
     ("the_upper_directory_holds_what_was_written", upper_holds_result),
+    ("a_tmpfs_takes_what_is_written", tmpfs),
     ("directory_roots_are_written_in_place", directory_root),
     ("renaming_a_lower_directory_is_refused_by_overlays_only", cross_device_rename),
 ];
@@ -163,5 +166,38 @@ fn cross_device_rename() -> Result<()> {
     plan.root = RootPlan::Directory(fixture.path("root"));
     let ran = fixture.run(&plan)?;
     ensure!(ran.stdout.contains("same"), "{ran:?}");
+    Ok(())
+}
+
+fn tmpfs() -> Result<()> {
+    let fixture = Fixture::new()?;
+    let mut plan = fixture.plan(
+        "rm /etc/passwd; rm -rf /usr; mkdir /usr; echo text > /new; chown 7:8 /new\n\
+         while cat /bin/bash >> /large; do :; done",
+    );
+    plan.scratch_bytes = Some(8 << 20);
+    let ran = fixture.run(&plan)?;
+    ensure!(ran.status == ExitStatus::Code(0), "{ran:?}");
+    ensure!(ran.stderr.contains("No space left on device"), "{ran:?}");
+    ensure!(!fixture.path("upper").exists(), "something lies on disk");
+    let scratch = ran.scratch.as_ref().context("no tmpfs came along")?;
+    let size = rustix::fs::fstatvfs(scratch)?;
+    ensure!(size.f_blocks * size.f_frsize == 8 << 20, "{} blocks", size.f_blocks);
+    let upper = format!("/proc/self/fd/{}/0/upper", scratch.as_raw_fd());
+    let upper = std::path::Path::new(&upper);
+    ensure!(fs_err::read_to_string(upper.join("new"))? == "text\n");
+    let map = |ranges: &[goldsmith_runtime::IdRange], id: u32| {
+        let range =
+            ranges.iter().find(|range| (range.inside..range.inside + range.count).contains(&id));
+        range.map(|range| range.outside + id - range.inside)
+    };
+    let data = fs_err::metadata(upper.join("new"))?;
+    ensure!(Some(data.uid()) == map(&fixture.identity.uids, 7), "{data:?}");
+    ensure!(Some(data.gid()) == map(&fixture.identity.gids, 8), "{data:?}");
+    let whiteout = fs_err::symlink_metadata(upper.join("etc/passwd"))?;
+    ensure!(whiteout.file_type().is_char_device() && whiteout.rdev() == 0, "{whiteout:?}");
+    let mut value = [0; 4];
+    let count = rustix::fs::lgetxattr(upper.join("usr"), "user.overlay.opaque", &mut value[..])?;
+    ensure!(value[..count] == *b"y", "{value:?}");
     Ok(())
 }

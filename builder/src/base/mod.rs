@@ -206,6 +206,7 @@ impl<'a> Bootstrap<'a> {
             network: Network::None,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,
+            scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,
         };

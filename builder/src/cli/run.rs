@@ -111,6 +111,7 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
         network: if matches!(args.net, Net::Host) { Network::Host } else { Network::None },
         hostname: "goldsmith".into(),
         privilege: Privilege::Package,
+        scratch_bytes: None,
         time_limit_ms: args.timeout.map(|seconds| seconds * 1000),
         stdin: crate::phase::breaks::persons_stdin(),
     };

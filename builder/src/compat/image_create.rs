@@ -227,7 +227,6 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
                 request.env.insert("MAX_ONLINE_RESIZE".into(), value);
             }
             "offline" => request.offline = true,
-            // Of no use here, but hooks see them.
             "no-tmpfs" => drop(request.env.insert("DIB_NO_TMPFS".into(), "1".into())),
             "min-tmpfs" => drop(request.env.insert("DIB_MIN_TMPFS".into(), value)),
             "root-label" => request.root_label = Some(value),

@@ -243,6 +243,7 @@ impl<'a> LoopImage<'a> {
             network: Network::None,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,
+            scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,
         };

@@ -93,6 +93,7 @@ impl<'a> Workshop<'a> {
             network: Network::None,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,
+            scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,
         };

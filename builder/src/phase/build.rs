@@ -63,10 +63,12 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<Finished>> 
         session,
         request,
         host: &host,
+        graph: &prepared.graph,
         hooks: &prepared.hooks,
         hooks_base: hooks_base(session, &prepared)?,
         tools_base: session.directories(&tools.state.mnt)?,
         empty: session.store.empty(),
+        upper: super::scratch::choose(session, request)?,
     };
     let epoch = chain.epoch;
     let mut build = Build { session, request, prepared: &prepared, ground, epoch, size_kib: None };

@@ -6,6 +6,7 @@ use super::build::Build;
 use super::cache::{Done, Recipe};
 use super::run::{Ground, MountedDisk, PhaseRun};
 use super::sandbox::HostDirectories;
+use super::scratch::Upper;
 use super::state::State;
 use crate::error::{Failure, Kind, Result};
 use crate::materialise::aside::Aside;
@@ -67,10 +68,12 @@ impl Build<'_> {
             session: self.session,
             request: self.ground.request,
             host: &host,
+            graph: self.ground.graph,
             hooks: self.ground.hooks,
             hooks_base: self.ground.hooks_base.clone(),
             tools_base: self.ground.tools_base.clone(),
             empty: self.ground.empty.clone(),
+            upper: Upper::Disk,
         };
         let mut state = state.clone();
         for run in phases {

@@ -19,6 +19,7 @@ pub mod paths;
 pub mod prepare;
 pub mod run;
 pub mod sandbox;
+mod scratch;
 pub mod session;
 pub mod state;
 pub mod table;

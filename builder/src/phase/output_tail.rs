@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use goldsmith_runtime::{OutputSink, Stream};
 
+use crate::error::says_no_space;
 use crate::report::{Reporter, printable};
 
 /// How many lines a failure report shows.
@@ -17,6 +18,7 @@ pub struct Seen {
     tail: VecDeque<String>,
     hook: Option<String>,
     cross_device: bool,
+    no_space: bool,
 }
 
 /// Shares what was seen between the sink and whoever asks after the phase.
@@ -42,6 +44,11 @@ impl Watch {
         self.0.lock().is_ok_and(|seen| seen.cross_device)
     }
 
+    /// Whether a program complained of a full file system.
+    pub fn no_space(&self) -> bool {
+        self.0.lock().is_ok_and(|seen| seen.no_space)
+    }
+
     fn note(&self, text: String) {
         let Ok(mut seen) = self.0.lock() else { return };
         let running = ["dib-run-parts Running ", "dib-run-parts Sourcing environment file "]
@@ -56,6 +63,7 @@ impl Watch {
         {
             seen.cross_device = true;
         }
+        seen.no_space |= says_no_space(&text);
         if seen.tail.len() == TAIL {
             seen.tail.pop_front();
         }

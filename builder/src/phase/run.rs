@@ -10,9 +10,11 @@ use super::breaks;
 use super::cache::{Done, Recipe};
 use super::paths;
 use super::sandbox::{HostDirectories, Ran, TreeMount, Trees};
+use super::scratch::{self, Upper};
 use super::session::Session;
-use super::state::{State, parse_recorded};
+use super::state::{RecordedMount, State, parse_recorded};
 use super::table::{PHASES, Phase, Place};
+use crate::element::ElementGraph;
 use crate::error::{Failure, Kind, Result};
 use crate::hook::HookTree;
 use crate::request::Request;
@@ -29,6 +31,8 @@ pub struct Ground<'a> {
     pub request: &'a Request,
     /// Host directories that sandboxes see.
     pub host: &'a HostDirectories,
+    /// The elements.
+    pub graph: &'a ElementGraph,
     /// The generated hooks tree.
     pub hooks: &'a HookTree,
     /// The same, as a directory.
@@ -37,6 +41,8 @@ pub struct Ground<'a> {
     pub tools_base: Vec<PathBuf>,
     /// A directory that is always empty: an overlay needs a lower one.
     pub empty: PathBuf,
+    /// Where phases write to.
+    pub(super) upper: Upper,
 }
 
 /// One phase, ready to run.
@@ -76,6 +82,11 @@ impl Default for PhaseRun {
 }
 
 impl PhaseRun {
+    /// The mounts of earlier host phases that it sees: none once the tree is sealed.
+    fn mounts<'a>(&self, before: &'a State) -> &'a [RecordedMount] {
+        if self.phase.after_layout { &[] } else { &before.mounts }
+    }
+
     /// Whether there is nothing to run, given the trees that the phase starts from.
     ///
     /// # Errors
@@ -113,11 +124,20 @@ pub(super) struct Workspace {
     run: tempfile::TempDir,
 }
 
+/// How an attempt at a phase ended.
+enum Attempt {
+    /// With a result, good or bad.
+    Ended(Box<Workspace>, Ran),
+    /// Because of the place that it wrote to; another may do, and why.
+    Again(Box<Workspace>, Upper, String),
+}
+
 impl Ground<'_> {
     /// Returns the trees after the phase, which starts from those of `before`.
     ///
     /// A program that cannot cope with EXDEV from rename(2) of a lower directory is given
-    /// one plain tree instead of an overlay, and the phase runs again.
+    /// one plain tree instead of an overlay, and the phase runs again; so it does on disk
+    /// when it has filled a tmpfs.
     ///
     /// # Errors
     ///
@@ -126,23 +146,22 @@ impl Ground<'_> {
     pub fn phase(&self, recipe: &Recipe, run: &PhaseRun, before: &Done) -> Result<Done> {
         let start = &before.state;
         self.session.step(recipe, before, || {
-            let (workspace, ran) = self.attempt(run, start, false)?;
-            if ran.outcome.status == ExitStatus::Code(0) {
-                return self.keep(run, start, workspace, false);
+            let mut upper = self.upper;
+            loop {
+                let (workspace, ran) = match self.attempt(run, start, upper)? {
+                    Attempt::Ended(workspace, ran) => (workspace, ran),
+                    Attempt::Again(workspace, next, why) => {
+                        self.session.reporter.warn(format!("{}: {why}", recipe.name));
+                        workspace.discard(self.session)?;
+                        upper = next;
+                        continue;
+                    }
+                };
+                if ran.outcome.status == ExitStatus::Code(0) {
+                    return self.keep(run, start, *workspace, upper == Upper::Flat);
+                }
+                return Err(self.failed(run, start, *workspace, &ran));
             }
-            if !ran.watch.cross_device() {
-                return Err(self.failed(run, start, workspace, &ran));
-            }
-            self.session.reporter.warn(format!(
-                "{}: a program could not rename a directory of a lower layer (EXDEV); running the phase again on a plain copy of the tree",
-                recipe.name
-            ));
-            workspace.discard(self.session)?;
-            let (workspace, ran) = self.attempt(run, start, true)?;
-            if ran.outcome.status == ExitStatus::Code(0) {
-                return self.keep(run, start, workspace, true);
-            }
-            Err(self.failed(run, start, workspace, &ran))
         })
     }
 
@@ -153,23 +172,37 @@ impl Ground<'_> {
     /// When a hook fails.
     pub fn phase_on_disk(&self, run: &PhaseRun, before: &State) -> Result<State> {
         self.session.check_interrupted()?;
-        let (workspace, ran) = self.attempt(run, before, false)?;
+        let workspace = self.workspace(run)?;
+        let ran = self.run(run, &self.plan(run, before, &workspace, Upper::Disk)?, &workspace)?;
         if ran.outcome.status == ExitStatus::Code(0) {
             return Ok(self.keep(run, before, workspace, false)?.state);
         }
         Err(self.failed(run, before, workspace, &ran))
     }
 
-    fn attempt(&self, run: &PhaseRun, before: &State, flat: bool) -> Result<(Workspace, Ran)> {
-        let session = self.session;
-        let workspace = self.workspace(run)?;
+    fn attempt(&self, run: &PhaseRun, before: &State, upper: Upper) -> Result<Attempt> {
+        let workspace = Box::new(self.workspace(run)?);
+        let plan = self.plan(run, before, &workspace, upper)?;
+        let ran = self.run(run, &plan, &workspace)?;
+        if ran.outcome.status != ExitStatus::Code(0)
+            && let Some((next, why)) = upper.after(&ran)
+        {
+            return Ok(Attempt::Again(workspace, next, why));
+        }
+        if let Some(scratch) = &ran.outcome.scratch
+            && (ran.outcome.status != ExitStatus::Code(0) || scratch::received(&plan, scratch))
+        {
+            scratch::keep(self.session, &plan, scratch)
+                .map_err(|failure| failure.about(run.phase.name()))?;
+        }
+        Ok(Attempt::Ended(workspace, ran))
+    }
+
+    fn run(&self, run: &PhaseRun, plan: &SandboxPlan, workspace: &Workspace) -> Result<Ran> {
         if let (Some(boot), Some(facts)) = (&workspace.boot, &run.facts) {
             self.write_facts(boot, facts)?;
         }
-        let mut plan = self.plan(run, before, &workspace, flat)?;
-        plan.stdin = breaks::stdin(&run.env, &run.phase);
-        let ran = session.run(run.phase.name(), &plan)?;
-        Ok((workspace, ran))
+        self.session.run(run.phase.name(), plan)
     }
 
     pub(super) fn workspace(&self, run: &PhaseRun) -> Result<Workspace> {
@@ -191,7 +224,7 @@ impl Ground<'_> {
         run: &PhaseRun,
         before: &State,
         workspace: &Workspace,
-        flat: bool,
+        upper: Upper,
     ) -> Result<SandboxPlan> {
         let session = self.session;
         let mut lowers = session.directories(&before.mnt)?;
@@ -200,13 +233,16 @@ impl Ground<'_> {
         }
         let mnt = if let Some(disk) = &run.disk {
             TreeMount::Mounted(&disk.view)
-        } else if flat {
+        } else if upper == Upper::Flat {
             super::jobs::flatten(&session.identity, lowers, workspace.mnt.upper())?;
             TreeMount::Flat(&workspace.mnt)
         } else {
             TreeMount::Overlay(lowers, &workspace.mnt)
         };
-        self.plan_on(run, before, workspace, mnt)
+        let mut plan = self.plan_on(run, before, workspace, mnt)?;
+        plan.stdin = breaks::stdin(&run.env, &run.phase);
+        plan.scratch_bytes = upper.scratch_bytes();
+        Ok(plan)
     }
 
     pub(super) fn plan_on(
@@ -231,7 +267,7 @@ impl Ground<'_> {
                 None => None,
             },
             devices: run.disk.as_ref().map_or(&[], |disk| &disk.devices),
-            mounts: if run.phase.after_layout { &[] } else { &before.mounts },
+            mounts: run.mounts(before),
             run: workspace.run.path(),
             boot: boot.as_deref(),
         };

@@ -162,6 +162,7 @@ impl HostDirectories {
             network,
             hostname: "goldsmith".into(),
             privilege: Privilege::Mounting,
+            scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,
         })
@@ -206,6 +207,7 @@ impl HostDirectories {
             network,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,
+            scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,
         })

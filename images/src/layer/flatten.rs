@@ -76,7 +76,7 @@ fn copy(tree: &Tree, entry: &Entry, writer: &mut RootWriter) -> Result<(), Flatt
     Ok(())
 }
 
-fn node(
+pub(super) fn node(
     writer: &mut RootWriter,
     path: &[u8],
     kind: FileType,

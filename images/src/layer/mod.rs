@@ -6,6 +6,7 @@
 
 mod archive;
 mod attributes;
+mod copy;
 mod extract;
 mod flatten;
 mod implied;
@@ -17,6 +18,7 @@ mod writer;
 
 pub use archive::ArchiveError;
 pub use attributes::Attributes;
+pub use copy::copy_layer;
 pub use extract::{DeviceNode, ExtractError, Extracted, Limits, extract};
 pub use flatten::{FlattenError, flatten};
 pub use remove::remove_tree;

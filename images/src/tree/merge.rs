@@ -41,6 +41,8 @@ type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 struct Walk<'a> {
     layer: usize,
     path: &'a Path,
+    /// Whether what the layer hides is shown as it is stored.
+    raw: bool,
     entries: &'a mut BTreeMap<Vec<u8>, Found>,
 }
 
@@ -58,6 +60,15 @@ impl Tree {
     ///
     /// When a path cannot be read.
     pub fn merge(layers: &[PathBuf]) -> Result<Self, MergeError> {
+        Self::walk(layers, false)
+    }
+
+    /// The content of one layer, its whiteouts and the marks of opaque directories included.
+    pub(crate) fn layer(path: &Path) -> Result<Self, MergeError> {
+        Self::walk(&[path.to_path_buf()], true)
+    }
+
+    fn walk(layers: &[PathBuf], raw: bool) -> Result<Self, MergeError> {
         let mut entries = BTreeMap::new();
         let mut roots = Vec::new();
         for (layer, path) in layers.iter().enumerate() {
@@ -66,7 +77,7 @@ impl Tree {
                 let layer = path.clone();
                 MergeError::Call { call: "open", path: ".".into(), layer, source: error.into() }
             })?;
-            Walk { layer, path, entries: &mut entries }.root(root.as_fd())?;
+            Walk { layer, path, raw, entries: &mut entries }.root(root.as_fd())?;
             roots.push(root);
         }
         let mut first: HashMap<(usize, u64), Vec<u8>> = HashMap::new();
@@ -103,7 +114,7 @@ impl Walk<'_> {
         if opaque(&xattrs) {
             self.entries.clear();
         }
-        let entry = entry(Vec::new(), Kind::Dir, &stat, xattrs);
+        let entry = entry(Vec::new(), Kind::Dir, &stat, xattrs, self.raw);
         self.entries.insert(Vec::new(), Found { entry, inode: None });
         // Depth first without recursion: a hostile tree may be very deep. Only directories
         // with unvisited ones below stay open: an honest one may be very wide.
@@ -170,7 +181,7 @@ impl Walk<'_> {
         let stat =
             statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(self.failed("stat", path))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
-        if kind == FileType::CharacterDevice && stat.st_rdev == 0 {
+        if kind == FileType::CharacterDevice && stat.st_rdev == 0 && !self.raw {
             self.remove(path);
             return Ok(false);
         }
@@ -200,7 +211,7 @@ impl Walk<'_> {
         };
         let several = matches!(kind, Kind::File { .. }) && stat.st_nlink > 1;
         let inode = several.then_some((self.layer, stat.st_ino));
-        let entry = entry(path.to_vec(), kind, &stat, xattrs);
+        let entry = entry(path.to_vec(), kind, &stat, xattrs, self.raw);
         self.entries.insert(path.to_vec(), Found { entry, inode });
         Ok(directory)
     }
@@ -255,13 +266,15 @@ impl Walk<'_> {
 
 const OPAQUE: &[u8] = b"user.overlay.opaque";
 
-fn opaque(xattrs: &[(Vec<u8>, Vec<u8>)]) -> bool {
+/// Whether a directory with these attributes hides what lower layers have at its place.
+pub(crate) fn opaque(xattrs: &[(Vec<u8>, Vec<u8>)]) -> bool {
     xattrs.iter().any(|(name, value)| name == OPAQUE && value == b"y")
 }
 
-fn entry(path: Vec<u8>, kind: Kind, stat: &Stat, mut xattrs: Xattrs) -> Entry {
-    xattrs.retain(|(name, _)| {
-        !name.starts_with(b"user.overlay.") && !name.starts_with(b"trusted.overlay.")
+fn entry(path: Vec<u8>, kind: Kind, stat: &Stat, mut xattrs: Xattrs, raw: bool) -> Entry {
+    xattrs.retain(|(name, value)| {
+        let overlays = name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.");
+        !overlays || raw && name == OPAQUE && value == b"y"
     });
     Entry {
         path,

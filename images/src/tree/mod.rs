@@ -21,6 +21,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 pub use archives::{Archives, Packing};
 pub use merge::MergeError;
+pub(crate) use merge::opaque;
 pub use normalise::{Affected, Normalise};
 
 use crate::read::{Content, Volume};
@@ -189,6 +190,16 @@ impl Tree {
             Kind::Hardlink(to) => {
                 let target = self.get(to).filter(|to| matches!(to.kind, Kind::File { .. }));
                 self.open(target.ok_or(io::ErrorKind::NotFound)?)
+            }
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// The open file of an entry of a layer.
+    pub(crate) fn file(&self, entry: &Entry) -> io::Result<File> {
+        match entry.kind {
+            Kind::File { source: Source::Layer { layer }, .. } => {
+                self.open_layer(layer, &entry.path)
             }
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }

@@ -147,6 +147,7 @@ mod tests {
             network: Network::None,
             hostname: String::new(),
             privilege: Privilege::Package,
+            scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,
         }

@@ -13,11 +13,12 @@ mod mount_point;
 mod mounts;
 mod rootfs;
 mod sandbox;
+mod scratch;
 mod seccomp;
 mod seccomp_i386;
 mod spec;
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 pub(crate) use container::proc_is_covered;
@@ -44,7 +45,7 @@ pub fn init_if_child(jobs: &[Job]) {
             let socket = UnixStream::from(fd);
             let done = match verb {
                 SANDBOX_VERB => sandbox::serve(&socket),
-                _ => job::serve(&socket, jobs),
+                _ => job::serve(&socket, jobs).map(|reply| (reply, None)),
             };
             report(&socket, done)
         }
@@ -54,12 +55,13 @@ pub fn init_if_child(jobs: &[Job]) {
 }
 
 /// Tells the builder how it went; the status is only for a person who started this by hand.
-fn report(socket: &UnixStream, done: Result<Report, String>) -> i32 {
-    let (message, status) = match done {
-        Ok(report) => (report, 0),
-        Err(error) => (Report::Failed(error), 70),
+fn report(socket: &UnixStream, done: Result<(Report, Option<OwnedFd>), String>) -> i32 {
+    let (message, scratch, status) = match done {
+        Ok((report, scratch)) => (report, scratch, 0),
+        Err(error) => (Report::Failed(error), None, 70),
     };
-    match crate::channel::send(socket, &message, &[]) {
+    let fds: Vec<_> = scratch.iter().map(AsFd::as_fd).collect();
+    match crate::channel::send(socket, &message, &fds) {
         Ok(()) => status,
         Err(_) => 70,
     }

@@ -10,6 +10,7 @@ use nix::mount::{MsFlags, mount};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
 use super::mounts::{Attached, attach};
+use super::scratch::Scratch;
 use crate::plan::{MountPlan, MountSource, OverlayPlan, RootPlan, SandboxPlan};
 
 /// Where the helper works; hides the host's directory of that name from it.
@@ -46,8 +47,13 @@ fn open_below(root: &Path, path: &Path) -> Result<OwnedFd, String> {
     })
 }
 
-fn open_overlay(overlay: &OverlayPlan, sources: &mut VecDeque<OwnedFd>) -> Result<(), String> {
-    for path in overlay.lowers.iter().chain([&overlay.upper, &overlay.work]) {
+fn open_overlay(
+    overlay: &OverlayPlan,
+    on_disk: bool,
+    sources: &mut VecDeque<OwnedFd>,
+) -> Result<(), String> {
+    let own = [&overlay.upper, &overlay.work].into_iter().filter(|_| on_disk);
+    for path in overlay.lowers.iter().chain(own) {
         sources.push_back(open(path)?);
     }
     Ok(())
@@ -56,15 +62,16 @@ fn open_overlay(overlay: &OverlayPlan, sources: &mut VecDeque<OwnedFd>) -> Resul
 /// Opens every directory and file that the plan names, in the plan's order.
 pub(super) fn open_sources(plan: &SandboxPlan) -> Result<Sources, String> {
     let mut sources = VecDeque::new();
+    let on_disk = plan.scratch_bytes.is_none();
     match &plan.root {
-        RootPlan::Overlay(overlay) => open_overlay(overlay, &mut sources)?,
+        RootPlan::Overlay(overlay) => open_overlay(overlay, on_disk, &mut sources)?,
         RootPlan::Directory(directory) => sources.push_back(open(directory)?),
     }
     for MountPlan { source, .. } in &plan.mounts {
         match source {
             MountSource::Bind(path) => sources.push_back(open(path)?),
             MountSource::BindBelow { root, path } => sources.push_back(open_below(root, path)?),
-            MountSource::Overlay(overlay) => open_overlay(overlay, &mut sources)?,
+            MountSource::Overlay(overlay) => open_overlay(overlay, on_disk, &mut sources)?,
             MountSource::Tmpfs { .. } | MountSource::Text(_) => {}
         }
     }
@@ -78,6 +85,7 @@ pub(super) fn open_sources(plan: &SandboxPlan) -> Result<Sources, String> {
 #[derive(Debug)]
 pub(super) struct Root {
     attached: Vec<Attached>,
+    scratch: Option<Scratch>,
 }
 
 impl Root {
@@ -86,6 +94,11 @@ impl Root {
         while let Some(attached) = self.attached.pop() {
             attached.clear();
         }
+    }
+
+    /// The root of the tmpfs that overlays wrote to, if the plan asked for one.
+    pub(super) fn into_scratch(self) -> Option<OwnedFd> {
+        self.scratch.map(Scratch::into_root)
     }
 }
 
@@ -96,8 +109,11 @@ pub(super) fn assemble(plan: &SandboxPlan, mut sources: Sources) -> Result<Root,
         fs_err::create_dir(directory).map_err(|error| error.to_string())?;
     }
     let none: Option<&str> = None;
+    let mut scratch = plan.scratch_bytes.map(Scratch::mount).transpose()?;
     match &plan.root {
-        RootPlan::Overlay(overlay) => mount_overlay(overlay, &mut sources, Path::new(ROOT))?,
+        RootPlan::Overlay(overlay) => {
+            mount_overlay(overlay, &mut sources, scratch.as_mut(), Path::new(ROOT))?;
+        }
         RootPlan::Directory(_) => {
             let directory = sources.next()?;
             let source = fd_path(&directory);
@@ -105,10 +121,10 @@ pub(super) fn assemble(plan: &SandboxPlan, mut sources: Sources) -> Result<Root,
                 .map_err(|error| format!("mount(root directory): {error}"))?;
         }
     }
-    let mut root = Root { attached: Vec::new() };
+    let mut attached = Vec::new();
     for (index, planned) in plan.mounts.iter().enumerate() {
-        let source = detached(planned, index, &mut sources)?;
-        root.attached.push(attach(Path::new(ROOT), planned, source.as_fd())?);
+        let source = detached(planned, index, &mut sources, scratch.as_mut())?;
+        attached.push(attach(Path::new(ROOT), planned, source.as_fd())?);
     }
     for index in 0..plan.devices.len() {
         let node = sources.next()?;
@@ -118,7 +134,7 @@ pub(super) fn assemble(plan: &SandboxPlan, mut sources: Sources) -> Result<Root,
         mount(Some(source.as_str()), at.as_str(), none, MsFlags::MS_BIND, none)
             .map_err(|error| format!("mount(device {index}): {error}"))?;
     }
-    Ok(root)
+    Ok(Root { attached, scratch })
 }
 
 /// Where a lent device waits for the container's /dev.
@@ -127,7 +143,12 @@ pub(super) fn device_path(index: usize) -> String {
 }
 
 /// Makes what a mount shows available somewhere below the workshop and opens it.
-fn detached(planned: &MountPlan, index: usize, sources: &mut Sources) -> Result<OwnedFd, String> {
+fn detached(
+    planned: &MountPlan,
+    index: usize,
+    sources: &mut Sources,
+    scratch: Option<&mut Scratch>,
+) -> Result<OwnedFd, String> {
     let stage = format!("{WORKSHOP}/stage-{index}");
     let stage = Path::new(&stage);
     let make = || fs_err::create_dir(stage).map_err(|error| error.to_string());
@@ -135,7 +156,7 @@ fn detached(planned: &MountPlan, index: usize, sources: &mut Sources) -> Result<
         MountSource::Bind(_) | MountSource::BindBelow { .. } => return sources.next(),
         MountSource::Overlay(overlay) => {
             make()?;
-            mount_overlay(overlay, sources, stage)?;
+            mount_overlay(overlay, sources, scratch, stage)?;
         }
         MountSource::Tmpfs { mode } => {
             make()?;
@@ -170,11 +191,17 @@ fn fd_path(fd: &OwnedFd) -> String {
 /// The paths are descriptors: they need no permission on the way, and two hundred of them
 /// fit into the page that mount(2) reads. `volatile` saves every fsync; the store never
 /// mounts an upper directory a second time.
-fn mount_overlay(plan: &OverlayPlan, sources: &mut Sources, target: &Path) -> Result<(), String> {
-    let mut fds = Vec::new();
-    for _ in 0..plan.lowers.len() + 2 {
-        fds.push(sources.next()?);
-    }
+fn mount_overlay(
+    plan: &OverlayPlan,
+    sources: &mut Sources,
+    scratch: Option<&mut Scratch>,
+    target: &Path,
+) -> Result<(), String> {
+    let mut fds = (0..plan.lowers.len()).map(|_| sources.next()).collect::<Result<Vec<_>, _>>()?;
+    fds.extend(match scratch {
+        Some(scratch) => scratch.directories()?,
+        None => [sources.next()?, sources.next()?],
+    });
     let (upper, work) = (fd_path(&fds[plan.lowers.len()]), fd_path(&fds[plan.lowers.len() + 1]));
     let lowers: Vec<_> = fds[..plan.lowers.len()].iter().rev().map(fd_path).collect();
     let base = format!("lowerdir={},upperdir={upper},workdir={work},userxattr", lowers.join(":"));

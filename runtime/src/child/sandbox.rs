@@ -1,12 +1,14 @@
 //! Serves one sandbox: namespaces, root file system, mounts, container.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use super::{cgroup, container, enter, rootfs};
 use crate::channel;
 use crate::messages::{Report, SandboxRequest};
 
-pub(super) fn serve(socket: &UnixStream) -> Result<Report, String> {
+/// Returns how it ended and, if the plan asked for one, the tmpfs that overlays wrote to.
+pub(super) fn serve(socket: &UnixStream) -> Result<(Report, Option<OwnedFd>), String> {
     enter::die_with_parent()?;
     nix::unistd::setsid().map_err(|error| format!("setsid: {error}"))?;
     let received = channel::receive::<SandboxRequest>(socket).map_err(|error| error.to_string())?;
@@ -22,5 +24,5 @@ pub(super) fn serve(socket: &UnixStream) -> Result<Report, String> {
     let mut root = rootfs::assemble(&request.plan, sources)?;
     let ended = container::run(&request, files.pop(), socket);
     root.clear_mount_points();
-    ended
+    Ok((ended?, root.into_scratch()))
 }

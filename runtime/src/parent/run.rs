@@ -14,7 +14,7 @@ use super::spawn::{SpawnError, spawn};
 use crate::channel;
 use crate::identity::Identity;
 use crate::messages::{Report, SandboxRequest};
-use crate::plan::{MountSource, OverlayPlan, RootPlan, SandboxPlan, Stdin};
+use crate::plan::{OverlayPlan, SandboxPlan, Stdin};
 
 /// One of the two output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +45,16 @@ pub enum ExitStatus {
 }
 
 /// What is known after a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Outcome {
     /// How the command ended.
     pub status: ExitStatus,
     /// Wall time, set-up included.
     pub elapsed: Duration,
+    /// The tmpfs of [`SandboxPlan::scratch_bytes`]: a directory for each of
+    /// [`SandboxPlan::overlays`], named by its number, with what it received in `upper`. It
+    /// is gone when this is closed.
+    pub scratch: Option<OwnedFd>,
 }
 
 /// Why a plan could not be run.
@@ -148,17 +152,25 @@ pub fn run(
     });
     let elapsed = begun.elapsed();
     if cancel.is_cancelled() {
-        return Ok(Outcome { status: ExitStatus::Interrupted, elapsed });
+        return Ok(Outcome { status: ExitStatus::Interrupted, elapsed, scratch: None });
     }
+    let mut scratch = None;
+    let mut keep = |fds: Vec<OwnedFd>| scratch = fds.into_iter().next();
     let status = match report {
-        Ok(Some((Report::Ended { code: Some(code), .. }, _))) => ExitStatus::Code(code),
-        Ok(Some((Report::Ended { signal: Some(signal), .. }, _))) => ExitStatus::Signal(signal),
+        Ok(Some((Report::Ended { code: Some(code), .. }, fds))) => {
+            keep(fds);
+            ExitStatus::Code(code)
+        }
+        Ok(Some((Report::Ended { signal: Some(signal), .. }, fds))) => {
+            keep(fds);
+            ExitStatus::Signal(signal)
+        }
         Ok(Some((Report::Failed(message), _))) => return Err(RunError::Setup { message }),
         Ok(_) => return Err(RunError::Vanished),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => ExitStatus::TimedOut,
         Err(source) => return Err(RunError::Channel { source }),
     };
-    Ok(Outcome { status, elapsed })
+    Ok(Outcome { status, elapsed, scratch })
 }
 
 /// Waits for the helper's next word, at most until `deadline`.
@@ -188,17 +200,12 @@ fn drain(pipe: impl io::Read, each: impl FnMut(&[u8])) {
     }
 }
 
-/// Makes the upper and work directories, owned by the sandbox's root.
+/// Makes upper and work directories that lie on disk, owned by the sandbox's root.
 fn prepare(identity: &Identity, plan: &SandboxPlan) -> io::Result<()> {
-    let overlays = plan.mounts.iter().filter_map(|mount| match &mount.source {
-        MountSource::Overlay(overlay) => Some(overlay),
-        _ => None,
-    });
-    let root = match &plan.root {
-        RootPlan::Overlay(overlay) => Some(overlay),
-        RootPlan::Directory(_) => None,
-    };
-    for OverlayPlan { upper, work, .. } in overlays.chain(root) {
+    if plan.scratch_bytes.is_some() {
+        return Ok(());
+    }
+    for OverlayPlan { upper, work, .. } in plan.overlays() {
         for directory in [upper, work] {
             make(identity, directory)?;
         }

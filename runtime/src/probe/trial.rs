@@ -39,6 +39,7 @@ fn try_one(identity: &Identity) -> Result<(), String> {
         network: Network::None,
         hostname: "probe".into(),
         privilege: Privilege::Package,
+        scratch_bytes: None,
         time_limit_ms: Some(30_000),
         stdin: Stdin::Null,
     };

@@ -2,6 +2,7 @@
 //! of attacks on importers.
 
 mod content;
+mod copying;
 mod format;
 mod limits;
 mod metadata;
