@@ -4,6 +4,7 @@
 //! of its own. The archive is the one that this machine is set up for.
 
 mod cloud_image;
+mod concurrent;
 mod contract;
 mod elements;
 mod failures;

@@ -21,5 +21,6 @@ pub mod run;
 pub mod sandbox;
 mod scratch;
 pub mod session;
+mod shared_caches;
 pub mod state;
 pub mod table;

@@ -12,6 +12,7 @@ use super::paths;
 use super::sandbox::{HostDirectories, Ran, TreeMount, Trees};
 use super::scratch::{self, Upper};
 use super::session::Session;
+use super::shared_caches;
 use super::state::{RecordedMount, State, parse_recorded};
 use super::table::{PHASES, Phase, Place};
 use crate::element::ElementGraph;
@@ -146,6 +147,9 @@ impl Ground<'_> {
     pub fn phase(&self, recipe: &Recipe, run: &PhaseRun, before: &Done) -> Result<Done> {
         let start = &before.state;
         self.session.step(recipe, before, || {
+            let mounts = run.mounts(start);
+            let name = run.phase.name();
+            let _turn = shared_caches::turn(self.session, &self.host.image_cache, name, mounts)?;
             let mut upper = self.upper;
             loop {
                 let (workspace, ran) = match self.attempt(run, start, upper)? {

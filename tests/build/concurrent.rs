@@ -1,0 +1,85 @@
+//! Two builds of one user at once.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use goldsmith_tests::TestEnv;
+
+/// The cache that both bind, as dpkg elements do; nobody else's.
+const BIND: &str = "#!/bin/bash\nset -eu\ncache=$DIB_IMAGE_CACHE/$TEST_CACHE\nmkdir -p $cache \
+                    $TARGET_ROOT/var/cache/apt/archives\n\
+                    sudo mount --bind $cache $TARGET_ROOT/var/cache/apt/archives\n";
+
+/// Takes the lock as apt does, which does not wait, and keeps it until the test says so.
+const USE: &str = "#!/bin/bash\nset -eu\ncd /var/cache/apt/archives\nexec 9> lock\n\
+                   flock -n 9 || { echo 'Could not get lock'; exit 100; }\ntouch started-NAME\n\
+                   while [ ! -e go ]; do sleep 0.1; done\n";
+
+/// Waits for something that the other processes do; never decides how a test ends unless
+/// they hang.
+fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = Instant::now();
+    while !done()? {
+        if begun.elapsed() > Duration::from_secs(300) {
+            bail!("still waiting for {what}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// A running build, which a test that fails takes with it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.kill().unwrap_or_default();
+        self.0.wait().map(drop).unwrap_or_default();
+    }
+}
+
+fn start(env: &TestEnv, name: &str, cache: &str) -> Result<Running> {
+    env.element(&format!("{name}/install.d/10-use"), &USE.replace("NAME", name))?;
+    env.element(&format!("{name}/root.d/50-bind"), BIND)?;
+    let mut command: Command = env.command("goldsmith")?;
+    command
+        .args(["build", "-n", "-t", "tar", "--progress", "plain", "-o", name, "small", name])
+        .env("TEST_CACHE", cache)
+        .stderr(Stdio::piped());
+    Ok(Running(command.spawn()?))
+}
+
+/// Passes on what a build says, line by line.
+fn lines(build: &mut Running) -> Result<impl Iterator<Item = String> + use<>> {
+    let pipe = build.0.stderr.take().context("a pipe")?;
+    Ok(BufReader::new(pipe).lines().map_while(|line| line.ok()))
+}
+
+#[test]
+fn a_shared_package_cache_is_used_in_turn() -> Result<()> {
+    let env = TestEnv::with_small_os()?;
+    let name = env.directory.path().file_name().context("a directory has a name")?;
+    let name = name.to_string_lossy().into_owned();
+    let cache = env.cache().join("image-create").join(&name);
+    let mut first = start(&env, "first", &name)?;
+    wait_for("the first build", || {
+        let ended = first.0.try_wait()?;
+        ensure!(ended.is_none(), "{ended:?}: {:?}", lines(&mut first)?.collect::<Vec<_>>());
+        Ok(cache.join("started-first").exists())
+    })?;
+    let mut second = start(&env, "second", &name)?;
+    let mut said = lines(&mut second)?;
+    let told = said.find(|line| line.contains("waiting for another build"));
+    ensure!(told.is_some_and(|line| line.contains(&name)), "the second did not wait");
+    ensure!(!cache.join("started-second").exists(), "the second did not wait");
+    fs_err::write(cache.join("go"), "")?;
+    let rest: Vec<_> = said.collect();
+    ensure!(second.0.wait()?.success(), "{rest:?}");
+    let rest: Vec<_> = lines(&mut first)?.collect();
+    ensure!(first.0.wait()?.success(), "{rest:?}");
+    ensure!(cache.join("started-second").exists());
+    fs_err::remove_dir_all(&cache)?;
+    Ok(())
+}
