@@ -3,6 +3,7 @@
 //! The tests share one cache of downloads and steps; each names what it adds by an element
 //! of its own. The archive is the one that this machine is set up for.
 
+mod bad_hooks;
 mod cloud_image;
 mod concurrent;
 mod contract;

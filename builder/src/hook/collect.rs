@@ -135,6 +135,24 @@ impl HookTree {
             .collect()
     }
 
+    /// Files that would be hooks if they were executable, as `DIRECTORY/NAME`, each with its
+    /// element.
+    pub fn not_executable(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let in_phase = |path: &Path| {
+            let parent = path.parent().and_then(Path::to_str);
+            PHASES.iter().any(|phase| parent == Some(phase.directory))
+        };
+        self.files
+            .iter()
+            .filter(move |(path, source)| {
+                in_phase(path)
+                    && super::order::runs(&file_name(path))
+                    && source.path.is_file()
+                    && !is_executable(&source.path)
+            })
+            .map(|(path, source)| (path.as_path(), source.element.as_str()))
+    }
+
     /// The element that a hook comes from, given as `DIRECTORY/NAME`, and its file there.
     pub fn origin(&self, hook: &str) -> Option<(&str, &Path)> {
         let source = self.files.get(Path::new(hook))?;
@@ -304,6 +322,8 @@ mod tests {
         let names: Vec<_> = tree.hooks("install.d").into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["2-y", "10-x"]);
         assert!(!tree.files.contains_key(Path::new("tests/t")));
+        let off: Vec<_> = tree.not_executable().collect();
+        assert_eq!(off, [(Path::new("install.d/20-off"), "a")]);
         let error = collect(&graph(&[&a, &c]), &[]).unwrap_err();
         assert!(error.message.contains("elements a and c both have a file install.d/10-x"));
         let left = collect(&graph(&[&a, &c]), &["c/install.d/10-x".to_owned()]).unwrap();

@@ -7,6 +7,7 @@ use super::run::{Ground, PhaseRun, Workspace};
 use super::sandbox::{Ran, TreeMount};
 use super::state::State;
 use super::table::Place;
+use crate::element::lint;
 use crate::error::{Failure, Kind, Result};
 use crate::materialise::beside;
 
@@ -63,6 +64,10 @@ impl Ground<'_> {
             None => hook,
         };
         let (how, status) = match ran.outcome.status {
+            // A shell says so of a program that a signal killed.
+            ExitStatus::Code(code @ 129..=192) => {
+                (format!("exited with status {code}, as after signal {}", code - 128), code)
+            }
             ExitStatus::Code(code) => (format!("exited with status {code}"), code),
             ExitStatus::Signal(signal) => (format!("was killed by signal {signal}"), 128 + signal),
             ExitStatus::TimedOut => ("ran into the time limit".to_owned(), 124),
@@ -74,6 +79,15 @@ impl Ground<'_> {
             failure = failure.hint(format!("the hook is {}", path.display()));
         }
         let tail = ran.watch.tail();
+        // Shells say that of the hook, which is there.
+        let mute = ["required file not found", "bad interpreter"];
+        if let Some((_, path)) = origin
+            && tail.iter().any(|line| mute.iter().any(|text| line.contains(text)))
+            && let Some(interpreter) = interpreter(path)
+        {
+            failure =
+                failure.hint(format!("its first line asks for {interpreter}, which is not there"));
+        }
         let space = self.session.space_hint(&tail);
         if !tail.is_empty() {
             failure = failure.hint(format!("the last {} lines of {phase}:", tail.len()));
@@ -82,6 +96,14 @@ impl Ground<'_> {
             }
         }
         failure.hints.extend(space);
+        for element in &self.graph.elements {
+            for found in lint::unreadable(&element.path) {
+                let (file, line) = (found.file.display(), found.line);
+                let name = &element.name;
+                failure =
+                    failure.hint(format!("{file}:{line} of element {name}: {}", found.reason));
+            }
+        }
         if status == 127 && run.phase.place == Place::Host {
             failure = failure.hint(
                 "a command that host phases lack in the tools container comes with --tools-package PACKAGE or GOLDSMITH_TOOLS_PACKAGES",
@@ -94,4 +116,12 @@ impl Ground<'_> {
             Err(error) => failure.hint(format!("what the hook wrote could not be kept: {error}")),
         }
     }
+}
+
+/// The program that a script's first line names.
+fn interpreter(hook: &std::path::Path) -> Option<String> {
+    let text = fs_err::read(hook).ok()?;
+    let line = text.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let line = crate::report::printable(line);
+    line.split_whitespace().next().map(str::to_owned)
 }

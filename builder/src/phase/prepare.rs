@@ -66,6 +66,12 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
             "element {element} has first-boot.d, which is deprecated: use cloud-init or a systemd unit"
         ));
     }
+    for (hook, element) in hooks.not_executable() {
+        let hook = hook.display();
+        session
+            .reporter
+            .info(format!("{hook} of element {element} is not executable: it does not run"));
+    }
     let seed = format!("{}/{}", request.arch, graph.names());
     let elements: Vec<_> =
         graph.elements.iter().map(|e| (e.name.clone(), e.path.clone())).collect();

@@ -1,7 +1,8 @@
 //! Data files: whether they can be read, and whether what they say means anything
 //! (contract 3.4 to 3.6 and 4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -31,6 +32,24 @@ const PROPERTIES: [&str; 8] = [
 
 /// Sections of a map of packages, and how many levels of maps lie above the names.
 const SECTIONS: [(&str, usize); 4] = [("default", 0), ("family", 1), ("distro", 1), ("release", 2)];
+
+/// Data files that hooks read.
+const READ_BY_HOOKS: [&str; 4] =
+    ["package-installs.yaml", "package-installs.json", PACKAGES, SERVICES];
+
+/// The data files of an element, given by its directory, that no hook can read: what
+/// explains the failure of one that was to.
+pub fn unreadable(element: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let paths = READ_BY_HOOKS.iter().map(|name| element.join(name));
+    for path in paths.filter(|path| path.is_file()) {
+        if let Ok(file) = File::read(element, path, &BTreeSet::new()) {
+            check(&file, &mut findings);
+        }
+    }
+    findings.retain(|finding| ["yaml", "json"].contains(&finding.check));
+    findings
+}
 
 pub(super) fn check(file: &File, findings: &mut Vec<Finding>) {
     let name = file.name();

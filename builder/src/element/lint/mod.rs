@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::{base_yaml, inspect};
 use crate::error::{Failure, Kind, Result};
+pub use data::unreadable;
 use file::File;
 pub use ignore::ignored_checks;
 
