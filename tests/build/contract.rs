@@ -36,6 +36,7 @@ echo "$phase $place" >> "$rows/order"
     echo "label=$DIB_ROOT_LABEL type=$DIB_ROOT_FSTYPE mounts=$DIB_MOUNTPOINTS"
     echo "device=${IMAGE_BLOCK_DEVICE-unset}"
     echo "elements=$IMAGE_ELEMENT"
+    echo "files=$(cat ${DIB_YUM_REPO_CONF-/dev/null} | tr '\n' ' ')"
     if [ "$place" = host ]; then
         declare -A found
         eval "found=($(get_image_element_array))"
@@ -71,15 +72,20 @@ fn rows() -> Result<TestEnv> {
     env.element("other/static/etc/from-other", "")?;
     env.element(
         "mine/root.d/60-root",
-        "#!/bin/bash\nset -eu\necho mine > $TARGET_ROOT/etc/resolv.conf\necho kept > $TARGET_ROOT/tmp/kept\nmkdir -p $TARGET_ROOT/var/log\necho text > $TARGET_ROOT/var/log/some\necho text > $TARGET_ROOT/root/x.log\n",
+        "#!/bin/bash\nset -eu\necho mine > $TARGET_ROOT/etc/resolv.conf\necho kept > $TARGET_ROOT/tmp/kept\nmkdir -p $TARGET_ROOT/var/log\necho text > $TARGET_ROOT/var/log/some\necho text > $TARGET_ROOT/root/x.log\nmkdir $TARGET_ROOT/lost+found\ntouch $TARGET_ROOT/lost+found/x\n",
     )?;
     env.element(
         "mine/cleanup.d/60-tmp",
         "#!/bin/bash\nset -eu\nls $TMP_MOUNT_PATH/tmp > $TMP_MOUNT_PATH/rows/tmp\necho beside > $IMAGE_NAME.vmlinuz\n",
     )?;
+    let lists = ["one", "two"].map(|name| env.path(&format!("{name}.repo")));
+    for (path, text) in lists.iter().zip(["first\n", "second\n"]) {
+        fs_err::write(path, text)?;
+    }
     let mut command = env.command("disk-image-create")?;
     command
         .args(["-n", "-t", "tar", "-o", "x", "small", "mine", "other"])
+        .env("DIB_YUM_REPO_CONF", lists.map(|path| path.display().to_string()).join(" "))
         .env("no_proxy", "example.org")
         .env("TMPDIR", "/var/tmp")
         .env("VIRTUAL_ENV", "/venv");
@@ -141,6 +147,7 @@ fn row_04_variables() -> Result<()> {
         let lines =
             ["LC_ALL=C", "HOME=/root", "proxy=example.org", "TMPDIR=unset", "VIRTUAL_ENV=unset"];
         has(&env, phase, &lines)?;
+        has(&env, phase, &["files=first second "])?;
     }
     Ok(())
 }
@@ -186,6 +193,7 @@ fn row_09_tmp_of_the_image() -> Result<()> {
     let list = String::from_utf8(list.stdout)?;
     ensure!(list.contains("./tmp/\n") && !list.contains("./tmp/kept"), "left in the image");
     ensure!(!list.contains("./root/x.log"), "a log of root's is left");
+    ensure!(!list.contains("./lost+found"), "a file system's own directory is left");
     ensure!(member(&env.path("x.tar"), "./var/log/some")?.is_empty(), "a log has content");
     Ok(())
 }

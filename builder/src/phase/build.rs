@@ -1,6 +1,6 @@
 //! A whole build: from a request to outputs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use goldsmith_images::disk::layout::DiskLayout;
 use goldsmith_images::tree::Normalise;
@@ -96,6 +96,17 @@ fn bases(chain: &Chain<'_>) -> Result<(Done, Done)> {
     })
 }
 
+/// Hides a `lost+found` that came with the tree: it is a file system's own (contract 2.2).
+fn hide_lost_and_found(layers: &[PathBuf], upper: &Path) -> Result<()> {
+    let name = "lost+found";
+    if !layers.iter().any(|layer| layer.join(name).symlink_metadata().is_ok()) {
+        return Ok(());
+    }
+    let (kind, mode) = (rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::empty());
+    rustix::fs::mknodat(rustix::fs::CWD, upper.join(name), kind, mode, 0)
+        .map_err(|error| Failure::wrap(Kind::Host, name, &std::io::Error::from(error)))
+}
+
 /// Names the image's trees for `run --image`. A name is a convenience: a build that cannot
 /// give one has not failed.
 fn refer(session: &Session, name: &str, done: &Done) {
@@ -143,7 +154,7 @@ impl Build<'_> {
         self.show_usage(before)?;
         let done = self.session.step(recipe, before, || {
             let layers = self.session.directories(&before.state.mnt)?;
-            let used = jobs::run_measure(&self.session.identity, layers, None)?.kib;
+            let used = jobs::run_measure(&self.session.identity, layers.clone(), None)?.kib;
             let efi =
                 self.prepared.graph.elements.iter().any(|e| e.name.starts_with("block-device-efi"));
             let size = block_device::image_size_kib(
@@ -157,6 +168,7 @@ impl Build<'_> {
             let mut state = State { mounts: Vec::new(), ..before.state.clone() };
             let pending = self.session.pending()?;
             self.write_fstab(&pending.upper())?;
+            hide_lost_and_found(&layers, &pending.upper())?;
             self.session.push(&mut state.mnt, pending, "fstab")?;
             let data = serde_json::json!({ "size_kib": size });
             Ok(Done { state, data, ran: true })
