@@ -41,6 +41,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("qemu-img", &["qemu-utils"]),
     ("rpm", &["rpm"]),
     ("rpm2cpio", &["rpm2cpio"]),
+    ("rpmbuild", &["rpm"]),
     ("skopeo", &["skopeo"]),
     ("ssh-keygen", &["openssh-client"]),
     ("unsquashfs", &["squashfs-tools"]),
