@@ -40,13 +40,27 @@ need_rust() {
 
 DIB_VERSION=3.43.0
 
-# Unpacks diskimage-builder into the directory $1, for its elements.
+# What elements take from PyPI, and what pip needs to install it.
+WHEELS="dataclasses glean pbr pip proliantutils python-brick-cinderclient-ext setuptools wheel"
+
+# Downloads packages from PyPI for the Python of Debian bookworm, and all they need, into the directory $1.
+need_wheels() {
+    [ ! -e "$1" ] || return 0
+    need_packages python3:python3 pip3:python3-pip
+    rm -rf "$1.new"
+    # shellcheck disable=SC2086
+    pip3 download --quiet --dest "$1.new" --python-version 3.11 --only-binary :all: $WHEELS &&
+        chmod -R a+rX "$1.new" && mv "$1.new" "$1"
+}
+
+# Unpacks diskimage-builder into the directory $1, for its elements; what they take from PyPI is
+# in $1/wheels.
 need_upstream_elements() {
-    [ ! -e "$1/diskimage_builder/elements" ] || return 0
+    [ ! -e "$1/diskimage_builder/elements" ] || { need_wheels "$1/wheels" && return 0; }
     need_packages python3:python3 pip3:python3-pip
     rm -rf "$1" "$1.new"
     pip3 install --quiet --no-deps --no-compile --root-user-action=ignore --target "$1.new" "diskimage-builder==$DIB_VERSION" &&
-        chmod -R a+rX "$1.new" && mv "$1.new" "$1"
+        chmod -R a+rX "$1.new" && mv "$1.new" "$1" && need_wheels "$1/wheels"
 }
 
 # Installs the diskimage-builder that goldsmith is compared with into the directory $1.

@@ -1,54 +1,11 @@
-//! Many of diskimage-builder's elements in few images, and what each of them leaves there.
+//! Many of diskimage-builder's elements in two images of its own Debian.
 
-use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use goldsmith_tests::{TestEnv, Tree};
+use goldsmith_tests::TestEnv;
 
-use crate::build_in;
-
-/// An element, a path in the image, and a text that it holds, or after `!` that it does not.
-/// An empty text: that it is there; `-`: that it is not.
-type Mark = (&'static str, &'static str, &'static str);
-
-fn check(tree: &Tree, marks: &[Mark]) -> Result<()> {
-    let mut wrong = Vec::new();
-    for (element, path, text) in marks {
-        let right = match *text {
-            "-" => !tree.has(path),
-            "" => tree.has(path),
-            text if text.starts_with('!') => {
-                tree.text(path).is_ok_and(|content| !content.contains(&text[1..]))
-            }
-            text => tree.text(path).is_ok_and(|content| content.contains(text)),
-        };
-        if !right {
-            wrong.push(format!("{element}: {path} {text:?} {:?}", tree.text(path).ok()));
-        }
-    }
-    ensure!(wrong.is_empty(), "not as the elements make it:\n{}", wrong.join("\n"));
-    Ok(())
-}
-
-/// Builds an archive of the elements that `marks` names; keys of who builds are there.
-fn image(place: &TestEnv, marks: &[Mark], variables: &[(&str, &str)]) -> Result<Tree> {
-    fs_err::create_dir_all(place.path(".ssh"))?;
-    fs_err::write(place.path(".ssh/authorized_keys"), "ssh-ed25519 AAAA who@builds\n")?;
-    fs_err::write(place.path(".ssh/id_rsa.pub"), "ssh-rsa BBBB who@builds\n")?;
-    let mut elements: Vec<&str> = Vec::new();
-    for (element, ..) in marks {
-        if !elements.contains(element) {
-            elements.push(element);
-        }
-    }
-    let words: Vec<_> =
-        ["-t", "tar,qcow2", "-o", "x", "debian-minimal"].into_iter().chain(elements).collect();
-    let variables: BTreeMap<_, _> =
-        variables.iter().copied().chain([("DIB_PYTHON_VERSION", "3")]).collect();
-    build_in(place, "disk-image-create", &words, &variables)?;
-    Tree::read(&place.path("x.tar"), &["/etc/*", "/home/*", "/root/*", "/usr/local/*", "/opt/*"])
-}
+use crate::image::{Mark, check, image};
 
 /// Services, users and settings.
 pub(crate) fn services() -> Result<()> {
@@ -69,6 +26,8 @@ pub(crate) fn services() -> Result<()> {
         ("dhcp-all-interfaces", "/usr/local/sbin/dhcp-all-interfaces.sh", ""),
         ("dib-python", "/usr/local/bin/dib-python", "-"),
         ("disable-nouveau", "/etc/modprobe.d/disable-nouveau.conf", "nouveau"),
+        // It has nothing but its documents since dracut has its name.
+        ("dracut-network", "/etc/dib-manifests/dib-element-manifest", "dracut-network"),
         ("dynamic-login", "/usr/local/bin/dynamic-login", ""),
         ("element-manifest", "/etc/dib-manifests/dib-element-manifest", "growvols"),
         ("enable-serial-console", "/etc/udev/rules.d/99-serial-console.rules", "getty"),
@@ -92,7 +51,7 @@ pub(crate) fn services() -> Result<()> {
         ("DIB_DEV_USER_USERNAME", "tester"),
         ("DIB_MODPROBE_BLACKLIST", "floppy"),
     ];
-    check(&image(&place, MARKS, &variables)?, MARKS)
+    check(&image(&place, "tar", &["debian-minimal"], MARKS, &variables)?, MARKS)
 }
 
 // contract 9.13: install-bin, install-static, dib-init-system and install-types are plain
@@ -102,13 +61,19 @@ pub(crate) fn tools() -> Result<()> {
         ("apt-preferences", "/etc/apt/preferences", "Pin-Priority: 1001"),
         ("baremetal", "/boot/grub", "-"),
         ("debian", "/usr/bin/rsync", ""),
-        ("grub2", "/usr/share/pkg-map/grub2", ""),
-        ("install-types", "/usr/bin/pip3", ""),
+        ("debian-systemd", "/srv/settings", "DIB_DEBIAN_ALT_INIT_PACKAGE=systemd-sysv"),
+        ("debian-upstart", "/srv/settings", "DIB_DEBIAN_ALT_INIT_PACKAGE=upstart"),
+        ("debian-upstart", "/etc/init/cloud-config.conf", "started rc RUNLEVEL=[2345]"),
+        ("grub2", "/usr/lib/shim/shimx64.efi.signed", ""),
+        ("grub2", "/boot/grub2", ""),
+        ("grub2", "/boot/grub2/grubenv", "-"),
+        ("install-types", "/srv/typed", "package"),
         ("no-final-image", "/etc/os-release", ""),
         ("openssh-server", "/usr/sbin/sshd", ""),
         ("pip-and-virtualenv", "/usr/bin/pip3", ""),
-        ("pip-cache", "/root/.cache/pip", "-"),
+        ("pip-cache", "/srv/pip-cache", "/tmp/pip\nmounted"),
         ("posix", "/usr/bin/bc", ""),
+        ("pypi", "/srv/pip.conf", "index-url = file:///tmp/pypi"),
         ("pypi", "/root/.pip/pip.conf", "-"),
         ("runtime-ssh-host-keys", "/etc/ssh/ssh_host_rsa_key", "-"),
         ("runtime-ssh-host-keys", "/usr/local/sbin/runtime-ssh-host-keys.sh", ""),
@@ -117,7 +82,8 @@ pub(crate) fn tools() -> Result<()> {
         ("source-repositories", "/opt/fetched/inside", "from an archive"),
         ("svc-map", "/usr/local/bin/svc-map", ""),
         ("sysctl", "/usr/local/bin/sysctl-set-value", ""),
-        ("sysprep", "/etc/machine-id", ""),
+        ("sysprep", "/srv/machine-id", "!uninitialized"),
+        ("sysprep", "/srv/cleared-machine-id", "uninitialized"),
     ];
     let place = TestEnv::new()?;
     let manifest = place.path("manifest.json").display().to_string();
@@ -136,9 +102,12 @@ pub(crate) fn tools() -> Result<()> {
     ensure!(packed.success(), "tar");
     let variables = [
         ("DIB_INSTALLTYPE_pip_and_virtualenv", "package"),
+        ("DIB_INSTALLTYPE_typed", "package"),
+        // Settings of the test lie in the tree before the bootstrap.
+        ("DIB_MMDEBSTRAP_EXTRA_ARGS", "--skip=check/empty"),
         ("DIB_DPKG_MANIFEST", manifest.as_str()),
     ];
-    let tree = image(&place, MARKS, &variables)?;
+    let tree = image(&place, "tar,qcow2", &["debian-minimal", "of-tools"], MARKS, &variables)?;
     check(&tree, MARKS)?;
     ensure!(!place.path("x.qcow2").exists(), "no-final-image has no effect");
     for file in ["x.vmlinuz", "x.initrd"] {

@@ -4,7 +4,14 @@
 //! `GOLDSMITH_UPSTREAM` is the directory of diskimage-builder's elements.
 
 mod elements;
+mod image;
+mod kernels;
+mod layouts;
+mod policies;
+mod rpms;
+mod sources;
 mod test_elements;
+mod ubuntu;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +19,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use goldsmith_tests::{TestEnv, Vm, ran};
+use goldsmith_tests::{Initramfs, TestEnv, Vm, ran};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The time that a guest without acceleration is given.
@@ -38,11 +45,21 @@ fn main() -> ExitCode {
         trial("its_test_element_debian_build_succeeds", test_elements::stable),
         trial("its_test_element_debian_minimal_bookworm", test_elements::bookworm),
         trial("full_its_test_element_debian_minimal_bullseye", test_elements::bullseye),
+        trial("elements_of_packages_and_policies", policies::policies),
+        trial("elements_of_kernels_and_their_modules", kernels::kernels),
+        trial("elements_of_sources_and_python_packages", sources::sources),
+        trial("elements_of_red_hat_with_packages_of_the_test", rpms::rpms),
+        trial("elements_of_suse_with_packages_of_the_test", rpms::zypper),
+        trial("elements_of_ubuntu_with_the_archive_of_debian", ubuntu::ubuntu),
+        trial("ramdisks_of_deployment_and_hardware", ramdisk_of_hardware),
+        trial("full_ramdisk_by_dracut_has_the_modules_of_elements", ramdisk_by_dracut),
+        trial("layouts_of_disks", layouts::layouts),
+        trial("images_of_a_boot_loader_of_boards", layouts::uboot),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Builds with diskimage-builder's elements, and those of the test behind them.
+/// Builds with diskimage-builder's elements, and those of the tests in `own` and in `place`.
 fn build_in(
     place: &TestEnv,
     program: &str,
@@ -51,7 +68,8 @@ fn build_in(
 ) -> Result<()> {
     let elements = std::env::var("GOLDSMITH_UPSTREAM").context("GOLDSMITH_UPSTREAM")?;
     let mut command = place.command(program)?;
-    let path = format!("{}:{elements}", place.path("elements").display());
+    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/upstream/own");
+    let path = format!("{}:{own}:{elements}", place.path("elements").display());
     command
         .env("ELEMENTS_PATH", path)
         .env("GOLDSMITH_NO_BUILTIN_ELEMENTS", "1")
@@ -91,4 +109,43 @@ fn ramdisk_boots() -> Result<()> {
     // The last piece of its /init says so, whether a card was found or not.
     vm.expect("network ready", LIMIT)?;
     vm.expect("reboot: machine restart", LIMIT)
+}
+
+/// What is in the ramdisk, and what its script does; the guests of the boot tier run the like.
+fn ramdisk_of_hardware() -> Result<()> {
+    let elements = ["debian-minimal", "deploy-baremetal", "hwburnin", "hwdiscovery"];
+    let options = ["-o", "up", "-p", "isc-dhcp-client,lshw,memtester,spew,wget"];
+    let place = build("ramdisk-image-create", &[&options[..], &elements].concat())?;
+    let ramdisk = Initramfs::read(&place.path("up.initramfs"))?;
+    for program in ["tgtd", "tgtadm", "memtester", "spew", "hwinfo", "lshw", "base64"] {
+        ensure!(ramdisk.has(&format!("/{program}")), "no {program}");
+    }
+    let init = ramdisk.text("init")?;
+    for text in ["iSCSI target on $target_disk", "memtester 1G 10", "HW_DISCOVERY_OUTPUT"] {
+        ensure!(init.contains(text), "{text:?} in {init}");
+    }
+    Ok(())
+}
+
+/// What elements add to dracut is in the ramdisk that it makes.
+fn ramdisk_by_dracut() -> Result<()> {
+    let place = TestEnv::new()?;
+    let elements = ["debian-minimal", "stand-ins", "of-dracut"];
+    let words = [&["-o", "up", "--ramdisk-element", "dracut-ramdisk"][..], &elements].concat();
+    let variables = BTreeMap::from([("DIB_TEST_STAND_INS", "targetcli")]);
+    build_in(&place, "ramdisk-image-create", &words, &variables)?;
+    let ramdisk = Initramfs::read(&place.path("up.initramfs"))?;
+    for file in [
+        "/usr/bin/targetcli",
+        "/targetcli-wrapper",
+        "/hooks/cmdline/80-deploy-cmdline.sh",
+        "/hooks/pre-mount/50-init.sh",
+        "/iscsi_target_mod.ko",
+    ] {
+        ensure!(ramdisk.has(file), "no {file}");
+    }
+    let modules = ramdisk.text("usr/lib/dracut/modules.txt")?;
+    let all = ["targetcli", "deploy-ramdisk"].iter().all(|name| modules.contains(name));
+    ensure!(all && fs_err::metadata(place.path("up.kernel"))?.len() > 1 << 20, "{modules}");
+    Ok(())
 }

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::Reason;
 use crate::error::{Failure, Kind, Result};
 
 static LIST: &str = include_str!("../../../../tests/compat/exercised.yaml");
@@ -22,6 +23,22 @@ pub struct Evidence {
     pub shipped: BTreeMap<String, String>,
     /// Elements of others.
     pub others: BTreeMap<String, Other>,
+    /// What keeps tests from building elements of others, where their scripts do not tell it.
+    pub lacking: BTreeMap<String, Lacking>,
+}
+
+/// What somebody's element takes that cannot be had where the tests run.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lacking {
+    /// Digest of the element that this was found in.
+    pub digest: String,
+    /// The file below the element where it is seen.
+    pub file: PathBuf,
+    /// Its line, from 1.
+    pub line: usize,
+    /// What it takes.
+    pub reason: String,
 }
 
 /// What is known of somebody's element.
@@ -42,6 +59,13 @@ impl Evidence {
         other
             .map(|other| other.test.clone())
             .or_else(|| self.shipped.get(name).filter(|_| ours).cloned())
+    }
+
+    /// Why no test builds the element of that name and digest, if somebody wrote it down.
+    pub fn lacks(&self, name: &str, digest: &str) -> Option<Reason> {
+        let lacking = self.lacking.get(name).filter(|lacking| lacking.digest == digest)?;
+        let (file, line, reason) = (lacking.file.clone(), lacking.line, lacking.reason.clone());
+        Some(Reason { element: None, file, line, reason })
     }
 }
 

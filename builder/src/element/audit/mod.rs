@@ -102,6 +102,10 @@ pub fn audit(
             class = Class::NotExercised;
             reasons = lacks;
             reasons.extend(needs::missing(element, &around, &facts));
+            if let Some(lacks) = evidence.lacks(&element.name, &digest) {
+                reasons.retain(|reason| reason.reason != lacks.reason);
+                reasons.insert(0, lacks);
+            }
         }
         let element = element.name.clone();
         verdicts.push(Verdict { element, class, test: None, reasons, digest });

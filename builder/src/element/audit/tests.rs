@@ -105,10 +105,21 @@ fn only_the_very_element_that_a_test_builds_is_exercised() {
             "a".to_owned(),
             evidence::Other { test: "compat::a".to_owned(), digest: first.clone() },
         )]),
+        lacking: BTreeMap::from([(
+            "a".to_owned(),
+            evidence::Lacking {
+                digest: first.clone(),
+                file: "install.d/10-a".into(),
+                line: 1,
+                reason: "it takes the moon".to_owned(),
+            },
+        )]),
     };
+    assert_eq!(list.lacks("a", &first).unwrap().reason, "it takes the moon");
     assert_eq!(list.test("a", &first, false).as_deref(), Some("compat::a"));
     fs_err::write(element.join("install.d/10-a"), "#!/bin/bash\ntrue\n").unwrap();
     assert_eq!(list.test("a", &digest(&element).unwrap(), false), None);
+    assert_eq!(list.lacks("a", &digest(&element).unwrap()), None);
     assert_eq!(list.test("b", "", false), None);
     assert_eq!(list.test("b", "", true).as_deref(), Some("build::b"));
     assert!(embedded().unwrap().shipped.contains_key("base"));
