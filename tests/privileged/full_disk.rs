@@ -180,7 +180,7 @@ fn output() -> Result<()> {
     small
         .namespace
         .root(&format!("echo old > {0}/x.tar; chmod 666 {0}/x.tar", small.at.display()))?;
-    for types in ["tar", "tgz", "qcow2", "raw", "qcow2,tar"] {
+    for types in ["tar", "tgz", "qcow2", "raw", "qcow2,tar", "vhdx,vmdk,tar.zst"] {
         let mut line = build("out/x", types, &["small"]);
         line.extend(["--checksum", "md5"]);
         let ran = user.run_in(&small.namespace, None, &line)?;

@@ -12,11 +12,11 @@ use super::beside;
 use super::complete::{Complete, Finished};
 use super::formats::{Output, disk_sink, needs_scratch};
 use super::oci::Label;
-use super::squashfs::Workshop;
+use super::squashfs::{self, Workshop};
 use super::write::{Write, run_write};
 use crate::error::{Failure, Kind, Result};
 use crate::phase::cache::{Done, Recipe};
-use crate::phase::session::Session;
+use crate::phase::session::{CACHE_FULL, Session};
 use crate::report::Event;
 use crate::request::{Backend, ImageType, Request};
 
@@ -143,8 +143,8 @@ fn write_all(
         let file = Aside::new(&to).map_err(io)?;
         aside.push((kind, to, file));
     }
-    let squashfs = aside.iter().find(|(kind, ..)| *kind == ImageType::Squashfs);
-    let workshop = squashfs.map(|(_, _, to)| Ok((Workshop::open(session)?, to))).transpose()?;
+    let squash = aside.iter().find(|(kind, ..)| *kind == ImageType::Squashfs);
+    let workshop = squash.map(|(_, _, to)| Ok((Workshop::open(session)?, to))).transpose()?;
     let outputs: Vec<_> = aside.iter().map(|(kind, ..)| Output::new(request, *kind)).collect();
     let scratch = match needs_scratch(&outputs) {
         true => Some(Aside::new(&directory.join("raw")).map_err(io)?),
@@ -171,7 +171,12 @@ fn write_all(
         });
     }
     files.extend(scratch.iter().map(|scratch| scratch.file().as_fd()));
-    let written = run_write(&session.identity, &message, &files)?;
+    let written = run_write(&session.identity, &message, &files).map_err(|failure| {
+        if failure.message.contains(squashfs::ARCHIVE_NAME) {
+            return failure.on_full_disk("the cache", session.store.root(), CACHE_FULL);
+        }
+        failure
+    })?;
     drop(scratch);
     if let Some((workshop, to)) = workshop {
         workshop.pack(&content.tools, written.root, epoch, to.file())?;

@@ -17,6 +17,9 @@ use crate::phase::session::{Session, overlay};
 /// The package that has the program.
 pub const PACKAGE: &str = "squashfs-tools";
 
+/// What the archive is called in errors: it lies in the cache, unlike the outputs.
+pub const ARCHIVE_NAME: &str = "the squashfs's archive in the cache";
+
 /// Where the sandbox sees the directory with archive and image.
 const INSIDE: &str = "/goldsmith/squashfs";
 const ARCHIVE: &str = "tree.tar";

@@ -73,7 +73,7 @@ pub fn run_write(
 type Done<T> = std::result::Result<T, String>;
 
 fn text(error: std::io::Error) -> String {
-    error.to_string()
+    chain(&error)
 }
 
 /// The job's body.
@@ -123,7 +123,11 @@ fn write_archives(message: &Write, tree: &Tree, outputs: Vec<(&Output, File)>) -
             // A squashfs is made from an archive, see `squashfs`.
             _ => Packing::None,
         };
-        tars.push(packing, file).map_err(text)?;
+        let name = match output.kind {
+            ImageType::Squashfs => super::squashfs::ARCHIVE_NAME.to_owned(),
+            other => format!("the {} file", other.name()),
+        };
+        tars.push(packing, fs_err::File::from_parts(file, name)).map_err(text)?;
     }
     if !tars.is_empty() {
         tree.write_tar(&mut tars).map_err(text)?;

@@ -1,10 +1,10 @@
 //! Several archives of one tree, written side by side.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
 use flate2::GzBuilder;
 use flate2::write::GzEncoder;
+use fs_err::File;
 use serde::{Deserialize, Serialize};
 
 /// How an archive is compressed.
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Archives {
 }
 
 impl Archives {
-    /// Adds a file, empty so far.
+    /// Adds a file, empty so far. Errors of writing name it.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ mod tests {
         for (packing, name) in
             [(Packing::None, "plain"), (Packing::Gzip, "gzip"), (Packing::Zstd, "zstd")]
         {
-            archives.push(packing, fs_err::File::create(path(name)).unwrap().into()).unwrap();
+            archives.push(packing, File::create(path(name)).unwrap()).unwrap();
         }
         let text: Vec<u8> =
             b"all work and no play ".iter().copied().cycle().take(300_000).collect();
