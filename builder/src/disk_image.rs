@@ -88,7 +88,9 @@ fn front(file: &mut fs_err::File) -> Result<Vec<u8>> {
 
 fn open(mut file: fs_err::File, path: &Path, scratch: &Path) -> Result<Image> {
     let disk: Arc<dyn Medium> = match Container::detect(&front(&mut file)?) {
-        Container::Raw => Arc::new(RawFile::new(file).map_err(|error| read_failure(&error))?),
+        Container::Raw | Container::Squashfs => {
+            Arc::new(RawFile::new(file).map_err(|error| read_failure(&error))?)
+        }
         Container::Qcow2 => {
             let file = RawFile::new(file).map_err(|error| read_failure(&error))?;
             Arc::new(Qcow2::new(file).map_err(|error| qcow2_failure(&error, path))?)
@@ -96,10 +98,6 @@ fn open(mut file: fs_err::File, path: &Path, scratch: &Path) -> Result<Image> {
         Container::Foreign(format) => converted(file, path, format, scratch)?,
         Container::Tar => return Ok(Image::Archive(Archive { file, compression: None })),
         Container::Compressed(compression) => return unpacked(file, compression, scratch),
-        Container::Squashfs => {
-            return Err(Failure::new(Kind::Build, "squashfs images are not read yet")
-                .hint("unpack it: unsquashfs -d DIRECTORY IMAGE"));
-        }
         Container::Other(what) => {
             return Err(Failure::new(Kind::Usage, format!("this is {what}, not read here")).hint(
                 "qemu-img convert -O qcow2 makes a disk image that is read, of one that you trust",
@@ -236,9 +234,9 @@ fn system_failure(error: &SystemError) -> Failure {
     };
     let failure = Failure::new(Kind::Build, error.to_string());
     match unread {
-        Some(format @ (Format::Xfs | Format::Btrfs)) => failure.hint(format!(
-            "{format} is not read yet: use an image of the distribution with ext4, or a tar archive of its tree"
-        )),
+        Some(Format::Btrfs) => failure.hint(
+            "btrfs is not read yet: use an image of the distribution with ext4 or xfs, or a tar archive of its tree",
+        ),
         Some(Format::Luks) => failure.hint("encrypted file systems cannot be read without their key"),
         Some(format) => failure.hint(format!("{format} is not read: put the system on ext4")),
         None => failure,

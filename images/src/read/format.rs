@@ -39,6 +39,13 @@ pub enum Format {
     Exfat,
 }
 
+impl Format {
+    /// Whether [`super::open_volume`] reads it.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Ext | Self::Xfs | Self::Fat | Self::Squashfs)
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

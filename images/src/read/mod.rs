@@ -5,7 +5,7 @@
 //! medium      the bytes of a disk, whatever holds them      (raw, qcow2)
 //! partition   where file systems may lie                    (GPT, MBR, none)
 //! format      which file system lies there, by its magic
-//! volume      a file system that can be read                (ext4, fat)
+//! volume      a file system that can be read                (ext4, xfs, fat, squashfs)
 //! system      which of them is mounted where, as a `Tree`
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! what refers to itself is counted, and no file system may hold more data than its disk.
 
 pub mod container;
+mod crc32c;
 mod ext4;
 mod fat;
 mod fields;
@@ -20,8 +21,10 @@ mod format;
 mod medium;
 mod partition;
 mod qcow2;
+mod squashfs;
 mod system;
 mod volume;
+mod xfs;
 
 use std::sync::Arc;
 
@@ -42,6 +45,8 @@ pub use volume::{
 pub fn open_volume(part: Arc<dyn Medium>, format: Format) -> Result<Arc<dyn Volume>, VolumeError> {
     match format {
         Format::Ext => Ok(Arc::new(ext4::Ext::open(part)?)),
+        Format::Xfs => Ok(Arc::new(xfs::Xfs::open(part)?)),
+        Format::Squashfs => Ok(Arc::new(squashfs::Squashfs::open(part)?)),
         Format::Fat => Ok(Arc::new(fat::Fat::open(part)?)),
         other => Err(VolumeError::Unsupported { what: other.to_string() }),
     }

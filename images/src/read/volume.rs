@@ -132,6 +132,12 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// The root directory.
     fn root(&self) -> u64;
 
+    /// How much all files may hold of a disk of that size: more than it has only where
+    /// blocks are compressed or shared.
+    fn capacity(&self, disk: u64) -> u64 {
+        disk
+    }
+
     /// Metadata of a node.
     ///
     /// # Errors

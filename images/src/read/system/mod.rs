@@ -89,7 +89,7 @@ impl System {
             let magic = Magic::find(part.as_ref()).map_err(PartitionError::from)?;
             let slot = partition.slot;
             let volume = match &magic {
-                Some(Magic { format: format @ (Format::Ext | Format::Fat), .. }) => {
+                Some(Magic { format, .. }) if format.is_read() => {
                     let opened = open_volume(Arc::clone(&part), *format);
                     Some(opened.map_err(|source| volume_error(slot, b"", source))?)
                 }

@@ -153,7 +153,7 @@ impl Walk<'_> {
             }
         };
         // Blocks that files share would multiply.
-        if *taken > disk.size {
+        if *taken > disk.volume.capacity(disk.size) {
             return Err(limit("its files hold more data than the disk has"));
         }
         let directory = kind == Kind::Dir;

@@ -24,6 +24,48 @@ impl Medium for Memory {
     }
 }
 
+/// A disk in memory with other bytes in some places.
+#[derive(Debug)]
+struct Patched {
+    good: Arc<Vec<u8>>,
+    bytes: Vec<(usize, u8)>,
+}
+
+impl Medium for Patched {
+    fn size(&self) -> u64 {
+        self.good.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = at.checked_add(buffer.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        let found = self.good.get(at..end).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(found);
+        for (place, byte) in self.bytes.iter().filter(|(place, _)| (at..end).contains(place)) {
+            buffer[place - at] = *byte;
+        }
+        Ok(())
+    }
+}
+
+/// How many of `rounds` disks with a few wrong bytes cannot be read.
+pub(super) fn damaged(good: Vec<u8>, seed: u64, rounds: usize) -> u32 {
+    assert!(read(good.clone()));
+    let used: Vec<_> = (0..good.len()).filter(|&at| !matches!(good[at], 0 | b'k' | b'v')).collect();
+    let good = Arc::new(good);
+    let mut dice = Dice(seed);
+    let mut damaged = 0;
+    for _ in 0..rounds {
+        let flips = 0..=dice.below(4);
+        let bytes = flips
+            .map(|_| (used[dice.below(used.len())], u8::try_from(dice.below(256)).unwrap()))
+            .collect();
+        let disk = Patched { good: Arc::clone(&good), bytes };
+        damaged += u32::from(!read_medium(Arc::new(disk)));
+    }
+    damaged
+}
+
 /// Numbers that are the same in every run.
 struct Dice(u64);
 

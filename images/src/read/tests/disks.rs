@@ -274,8 +274,7 @@ fn what_is_not_read_is_named() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("disk");
     for (at, magic, format) in [
-        (0, &b"XFSB"[..], Format::Xfs),
-        (0x10040, b"_BHRfS_M", Format::Btrfs),
+        (0x10040, &b"_BHRfS_M"[..], Format::Btrfs),
         (512, b"LABELONE", Format::Lvm),
         (0, b"LUKS\xba\xbe", Format::Luks),
     ] {

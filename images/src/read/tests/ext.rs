@@ -8,7 +8,7 @@ use crate::disk::test_support::{have, noise, run};
 use crate::tree::{Kind, Tree};
 
 /// A directory with everything that is stored in its own way.
-fn source(directory: &Path) {
+pub(super) fn source(directory: &Path) {
     let put = |name: &str, bytes: &[u8]| fs_err::write(directory.join(name), bytes).unwrap();
     for name in ["etc", "many", "empty", "boot"] {
         fs_err::create_dir(directory.join(name)).unwrap();

@@ -4,6 +4,8 @@ mod damage;
 mod disks;
 mod ext;
 mod qcow2;
+mod squashfs;
+mod xfs;
 
 use std::io::Read;
 use std::path::Path;
