@@ -1,5 +1,6 @@
 //! Verified downloads: HTTP, HTTPS and directories (`file:`).
 
+mod large;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,8 @@ use std::time::Duration;
 use reqwest::blocking::Client as Http;
 
 use crate::digest::{Digest, Digesting};
+
+pub use large::sum_of;
 
 /// Why a download failed.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +76,9 @@ pub enum FetchError {
     },
 }
 
+/// How long a file may take, from the request to the end of its body: the blocking client
+/// knows no other limit. It lets any package through.
+const TIME: Duration = Duration::from_secs(600);
 /// How much of a body is read and written at once.
 const CHUNK: usize = 128 << 10;
 
@@ -182,9 +188,18 @@ impl Client {
     }
 
     fn open(&self, url: &str) -> Result<Box<dyn Read>, FetchError> {
+        Ok(self.open_for(url, TIME)?.0)
+    }
+
+    /// The body, and how long it is; 0 when the server does not say. It must be there within
+    /// `time`.
+    fn open_for(&self, url: &str, time: Duration) -> Result<(Box<dyn Read>, u64), FetchError> {
         if let Some(path) = local(url) {
             return match fs_err::File::open(&path) {
-                Ok(file) => Ok(Box::new(file)),
+                Ok(file) => {
+                    let size = file.metadata().map_or(0, |data| data.len());
+                    Ok((Box::new(file), size))
+                }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     Err(FetchError::Status { url: url.to_owned(), status: 404 })
                 }
@@ -194,11 +209,13 @@ impl Client {
         let answer = self
             .http
             .get(url)
+            .timeout(time)
             .send()
             .map_err(|source| FetchError::Transport { url: url.to_owned(), source })?;
         let status = answer.status();
         if status.is_success() {
-            return Ok(Box::new(answer));
+            let size = answer.content_length().unwrap_or(0);
+            return Ok((Box::new(answer), size));
         }
         Err(FetchError::Status { url: url.to_owned(), status: status.as_u16() })
     }

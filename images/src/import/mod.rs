@@ -1,3 +1,4 @@
 //! Base images from foreign sources.
 
 pub mod debian;
+pub mod publisher;

@@ -1,4 +1,4 @@
-//! Keys that sign archives, and what their signatures are worth.
+//! Keys that sign, and what their signatures are worth.
 
 use std::io::Cursor;
 
@@ -6,30 +6,6 @@ use pgp::composed::{Deserializable, SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureType};
 use pgp::types::{KeyDetails, PublicParams, Tag, Timestamp, VerifyingKey};
-
-/// Debian's archive keys, from its package debian-archive-keyring.
-const SHIPPED: &[u8] = include_bytes!("archive-keys.gpg");
-/// The primary keys that the shipped keyring may hold.
-pub(super) const PINNED: &[&str] = &[
-    // bullseye archive
-    "1F89983E0081FDE018F3CC9673A4F27B8DD47936",
-    // bullseye security
-    "AC530D520F2F3269F5E98313A48449044AAD5C5D",
-    // bullseye release
-    "A4285295FC7B1A81600062A9605C66F00D6C9793",
-    // bookworm release
-    "4D64FEC119C2029067D6E791F8D2585B8783D481",
-    // bookworm archive
-    "B8B80B5B623EAB6AD8775C45B7C5D7D6350947F8",
-    // bookworm security
-    "05AB90340C0C5E797F44A8C8254CF3B5AEC0A8F0",
-    // trixie archive
-    "04B54C3CDCA79751B16BC6B5225629DF75B188BD",
-    // trixie security
-    "5E04A1E3223A19A20706E20F9904613D4CCE68C6",
-    // trixie release
-    "41587F7DB8C774BCCF131416762F67A0B2C39DE4",
-];
 
 /// Why a keyring is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +30,7 @@ pub enum KeyringError {
 /// Keys that are believed.
 #[derive(Debug, Clone)]
 pub struct Keyring {
-    pub(super) name: String,
+    name: String,
     keys: Vec<SignedPublicKey>,
 }
 
@@ -77,21 +53,22 @@ impl Keyring {
         Ok(Self { name: name.to_owned(), keys })
     }
 
-    /// The shipped keys of Debian's archive, each of a pinned fingerprint.
+    /// Those of these keys whose fingerprints, in upper case, are listed.
     ///
     /// # Errors
     ///
-    /// Never with the file that is shipped.
-    pub fn shipped() -> Result<Self, KeyringError> {
-        let mut keyring = Self::read("the shipped keys of Debian's archive", SHIPPED)?;
-        keyring.keys.retain(|key| {
-            let fingerprint = hex::encode_upper(key.fingerprint().as_bytes());
-            PINNED.contains(&fingerprint.as_str())
-        });
-        if keyring.keys.is_empty() {
-            return Err(KeyringError::Empty { name: keyring.name });
+    /// When none is.
+    pub(crate) fn only(mut self, pinned: &[&str]) -> Result<Self, KeyringError> {
+        self.keys.retain(|key| pinned.contains(&fingerprint(key).as_str()));
+        if self.keys.is_empty() {
+            return Err(KeyringError::Empty { name: self.name });
         }
-        Ok(keyring)
+        Ok(self)
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// These keys and those of `other`.
@@ -102,25 +79,19 @@ impl Keyring {
         self
     }
 
-    /// The shipped keys as they lie in the binary, to be laid into an image.
-    pub fn shipped_bytes() -> &'static [u8] {
-        SHIPPED
-    }
-
     /// The primary keys' fingerprints, in upper case.
-    #[cfg(test)]
-    pub(super) fn fingerprints(&self) -> Vec<String> {
-        let prints = self.keys.iter().map(|key| key.fingerprint());
-        prints.map(|print| hex::encode_upper(print.as_bytes())).collect()
+    pub fn fingerprints(&self) -> Vec<String> {
+        self.keys.iter().map(fingerprint).collect()
     }
 
-    /// Whether one of the keys made this signature of `text`, by means that still hold.
+    /// Whether one of the keys made this signature of `text`, by means that still hold: when,
+    /// and the primary key's fingerprint.
     pub(super) fn believe(
         &self,
         signature: &Signature,
-        text: &str,
+        text: &[u8],
         now: i64,
-    ) -> Result<(), String> {
+    ) -> Result<(i64, String), String> {
         match signature.hash_alg() {
             Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512) => {}
             other => return Err(format!("the digest {other:?} is too weak")),
@@ -132,7 +103,7 @@ impl Keyring {
         let mut reason = "no key of the keyring made the signature".to_owned();
         for key in &self.keys {
             match signer(signature, key, text, made) {
-                Some(Ok(())) => return Ok(()),
+                Some(Ok(())) => return Ok((made, fingerprint(key))),
                 Some(Err(why)) => reason = why,
                 None => {}
             }
@@ -141,12 +112,16 @@ impl Keyring {
     }
 }
 
+fn fingerprint(key: &SignedPublicKey) -> String {
+    hex::encode_upper(key.fingerprint().as_bytes())
+}
+
 /// Whether the key or one of its sub-keys verifies the signature, and was fit to when it
 /// did; `None` when it is of another key.
 fn signer(
     signature: &Signature,
     key: &SignedPublicKey,
-    text: &str,
+    text: &[u8],
     made: i64,
 ) -> Option<Result<(), String>> {
     if by(signature, &key.primary_key, text) {
@@ -160,17 +135,17 @@ fn signer(
     )
 }
 
-fn by(signature: &Signature, key: &impl VerifyingKey, text: &str) -> bool {
+fn by(signature: &Signature, key: &impl VerifyingKey, text: &[u8]) -> bool {
     let ids = signature.issuer_key_id();
     let prints = signature.issuer_fingerprint();
     let own = key.legacy_key_id();
     let named = (ids.is_empty() && prints.is_empty())
         || ids.iter().any(|id| **id == own)
         || prints.iter().any(|print| **print == key.fingerprint());
-    named && signature.verify(key, text.as_bytes()).is_ok()
+    named && signature.verify(key, text).is_ok()
 }
 
-pub(super) fn strong(parameters: &PublicParams) -> Result<(), String> {
+pub(crate) fn strong(parameters: &PublicParams) -> Result<(), String> {
     match parameters {
         PublicParams::RSA(rsa) => {
             use rsa_size::Bits as _;

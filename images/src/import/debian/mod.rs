@@ -6,9 +6,9 @@
 //! of the image.
 
 mod ar;
+mod archive_keys;
 mod database;
 mod index;
-mod keyring;
 mod relation;
 mod release;
 mod solve;
@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::fetch::{Client, Expect, FetchError};
+pub use crate::openpgp::{Keyring, KeyringError};
 
-pub use keyring::{Keyring, KeyringError};
 pub use release::ReleaseError;
 pub use solve::SolveError;
 pub use unpack::{UnpackError, configure_script, unpack};

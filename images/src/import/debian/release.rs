@@ -1,9 +1,8 @@
 //! Release files: what an archive signs.
 
-use pgp::composed::CleartextSignedMessage;
-
 use super::{Keyring, Release, Suite};
 use crate::digest::Digest;
+use crate::openpgp::{self, SignatureError};
 
 /// Why a release file is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -54,31 +53,15 @@ pub(super) fn verify(
     keyring: &Keyring,
     now: i64,
 ) -> Result<Release, ReleaseError> {
-    let unsigned = |reason: String| ReleaseError::Unsigned { url: url.to_owned(), reason };
-    let text = std::str::from_utf8(bytes).map_err(|error| unsigned(error.to_string()))?;
-    let (message, _) =
-        CleartextSignedMessage::from_string(text).map_err(|error| unsigned(error.to_string()))?;
-    let mut refusals = Vec::new();
-    let signed = message.signed_text();
-    let good = message.signatures().iter().any(|signature| {
-        match keyring.believe(signature, &signed, now) {
-            Ok(()) => true,
-            Err(reason) => {
-                refusals.push(reason);
-                false
-            }
+    let url_of = || url.to_owned();
+    let signed = openpgp::clear_signed(bytes, keyring, now).map_err(|error| match error {
+        SignatureError::Unsigned { reason } => ReleaseError::Unsigned { url: url_of(), reason },
+        SignatureError::Untrusted { keyring, reason } => {
+            ReleaseError::Untrusted { url: url_of(), keyring, reason }
         }
-    });
-    if !good {
-        refusals.dedup();
-        return Err(ReleaseError::Untrusted {
-            url: url.to_owned(),
-            keyring: keyring.name.clone(),
-            reason: refusals.join("; "),
-        });
-    }
+    })?;
     // Only what was signed is read from here on.
-    parse(&signed.replace("\r\n", "\n"), url, suite, arch, now)
+    parse(&signed.text.replace("\r\n", "\n"), url, suite, arch, now)
 }
 
 fn parse(

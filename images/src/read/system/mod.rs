@@ -109,6 +109,21 @@ impl System {
         Ok(system)
     }
 
+    /// A disk that is one file system of a declared format, the root.
+    ///
+    /// # Errors
+    ///
+    /// When it is not of that format, or damaged.
+    pub fn whole(disk: &Arc<dyn Medium>, format: Format) -> Result<Self, SystemError> {
+        let slot = Slot::Whole;
+        let volume = open_volume(Arc::clone(disk), format)
+            .map_err(|source| volume_error(slot, b"", source))?;
+        let magic = Some(Magic { format, label: String::new(), uuid: String::new() });
+        let (volume, size) = (Some(volume), disk.size());
+        let found = Found { slot, role: Role::Root, magic, volume, size };
+        Ok(Self { found: vec![found], mounts: vec![(Vec::new(), 0)] })
+    }
+
     fn readable(&self) -> impl Iterator<Item = (usize, &Found, &Arc<dyn Volume>)> {
         let all = self.found.iter().enumerate();
         all.filter_map(|(index, found)| Some((index, found, found.volume.as_ref()?)))

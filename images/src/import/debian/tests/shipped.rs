@@ -4,7 +4,8 @@ use pgp::types::PublicParams;
 use rsa::{BigUint, RsaPublicKey};
 
 use super::super::Keyring;
-use super::super::keyring::{PINNED, strong};
+use super::super::archive_keys::PINNED;
+use crate::openpgp::strong;
 
 #[test]
 fn the_shipped_keys_are_the_pinned_ones() {
