@@ -144,7 +144,7 @@ fn temporary(scratch: &Path) -> Result<tempfile::NamedTempFile> {
 }
 
 /// Writes a stream to an empty file, zeros as holes.
-fn copy_sparsely(stream: &mut impl Read, mut to: &fs_err::File) -> std::io::Result<()> {
+pub(crate) fn copy_sparsely(stream: &mut impl Read, mut to: &fs_err::File) -> std::io::Result<()> {
     let mut block = Vec::with_capacity(1 << 16);
     let mut size = 0;
     loop {
@@ -210,6 +210,20 @@ fn stands_alone(file: &mut fs_err::File) -> Result<()> {
     Ok(())
 }
 
+/// Takes out what belongs to the file systems and not to the system.
+pub(crate) fn tidy(tree: &mut Tree, system: &System) {
+    let lost: Vec<Vec<u8>> = system
+        .mounts()
+        .iter()
+        .map(|(point, _)| format!("{}/lost+found", point.trim_matches('/')))
+        .map(|path| path.trim_start_matches('/').as_bytes().to_vec())
+        .collect();
+    tree.remove_where(|entry| lost.iter().any(|path| entry.is_below(path)));
+    for entry in &mut tree.entries {
+        entry.xattrs.retain(|(name, _)| name != b"security.selinux");
+    }
+}
+
 fn qcow2_failure(error: &Qcow2Error, path: &Path) -> Failure {
     let failure = Failure::wrap(Kind::Verification, "the qcow2 file", error);
     match error {
@@ -228,7 +242,7 @@ fn qcow2_failure(error: &Qcow2Error, path: &Path) -> Failure {
     }
 }
 
-fn system_failure(error: &SystemError) -> Failure {
+pub(crate) fn system_failure(error: &SystemError) -> Failure {
     let SystemError::Nothing { unread, .. } = error else {
         return Failure::wrap(Kind::Verification, "the image", error);
     };

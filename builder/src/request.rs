@@ -92,6 +92,8 @@ pub struct Request {
     pub trace: u32,
     /// The Debian mirror that the user names.
     pub mirror: Option<String>,
+    /// Take a base image that nobody vouches for.
+    pub insecure_base: bool,
     /// Packages of the tools container beside those that hooks seem to need.
     pub tools_packages: Vec<String>,
     /// Ignore cached steps.
@@ -149,6 +151,7 @@ impl Request {
             install_type: get("DIB_DEFAULT_INSTALLTYPE").unwrap_or_else(|| "source".to_owned()),
             trace: get("DIB_DEBUG_TRACE").and_then(|v| v.parse().ok()).unwrap_or(0),
             mirror: None,
+            insecure_base: get("GOLDSMITH_INSECURE_BASE").is_some_and(|v| v != "0"),
             tools_packages: get("GOLDSMITH_TOOLS_PACKAGES")
                 .unwrap_or_default()
                 .split([',', ' '])

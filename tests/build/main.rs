@@ -15,6 +15,7 @@ mod guide;
 mod hooks;
 mod plans;
 mod probe;
+mod published;
 mod ramdisks;
 mod registry;
 mod scratch;

@@ -1,5 +1,6 @@
 //! Namespace jobs of a bootstrap.
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use goldsmith_images::digest::Digesting;
@@ -8,7 +9,9 @@ use goldsmith_images::tree::{Normalise, Tree};
 use goldsmith_runtime::{Identity, JobInput};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use super::form::Form;
+use super::import;
+use crate::error::{Failure, Kind, Result};
 use crate::phase::jobs::{call, request};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -78,6 +81,37 @@ pub fn settle(input: JobInput) -> std::result::Result<serde_json::Value, String>
     let mut digesting = Digesting::new(std::io::sink());
     tree.write_tar(&mut digesting).map_err(|error| error.to_string())?;
     Ok(serde_json::Value::String(digesting.finish().1.to_string()))
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Import {
+    form: Form,
+    root: PathBuf,
+}
+
+/// Unpacks the system of an image of that form into `root`, which is made.
+///
+/// # Errors
+///
+/// When the image is damaged, is not of that form or has no system, or the disk is full.
+pub fn run_import(identity: &Identity, image: &Path, form: Form, root: &Path) -> Result<()> {
+    let file = fs_err::File::open(image)
+        .map_err(|error| Failure::wrap(Kind::Host, "the base image", &error))?;
+    let message = Import { form, root: root.to_path_buf() };
+    call(identity, "import-image", &message, &[file.file().as_fd()])
+}
+
+/// The job's body.
+///
+/// # Errors
+///
+/// With the message for the user.
+pub fn import(input: JobInput) -> std::result::Result<serde_json::Value, String> {
+    let Import { form, root } = request(&input)?;
+    let file = input.files.into_iter().next().ok_or("no image was passed")?;
+    let file = fs_err::File::from_parts(std::fs::File::from(file), "the image");
+    import::unpack(file, form, &root)?;
+    Ok(serde_json::Value::Null)
 }
 
 /// An error and its causes in one line.

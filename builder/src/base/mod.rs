@@ -1,12 +1,15 @@
 //! Bases that goldsmith makes itself: the image's and the tools container's.
 
+mod form;
+mod image;
+mod import;
 pub mod jobs;
 pub mod mirror;
 mod oci;
 pub mod tools;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use goldsmith_images::fetch::Client;
@@ -15,7 +18,7 @@ use goldsmith_images::import::debian::{
 };
 use goldsmith_runtime::{ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin};
 
-use crate::element::base_yaml::Debian;
+use crate::element::base_yaml::{Debian, Image};
 use crate::error::{Failure, Kind, Result};
 use crate::phase::cache::{Done, Recipe};
 use crate::phase::key::KeyBuilder;
@@ -23,6 +26,7 @@ use crate::phase::session::Session;
 use crate::phase::state::State;
 use crate::report::{Event, Reporter};
 use crate::request::Request;
+pub use image::{Source, Trust};
 use mirror::Mirror;
 
 /// A base whose releases are known and verified.
@@ -30,8 +34,11 @@ use mirror::Mirror;
 pub struct BasePlan {
     /// Its name and key.
     pub recipe: Recipe,
-    /// When the newest of its releases was made, in seconds since the epoch.
-    pub epoch: i64,
+    /// When what it is made of was published, in seconds since the epoch; images do not
+    /// always say.
+    pub epoch: Option<i64>,
+    /// The name that `run --image` knows it by, for instance `debian:bookworm/amd64`.
+    pub reference: String,
     origin: Origin,
 }
 
@@ -45,25 +52,27 @@ enum Origin {
         /// The releases.
         releases: Vec<Release>,
     },
-    /// An image whose digest is known.
+    /// An image of a registry whose digest is known.
     Oci(oci::OciBase),
+    /// A published image whose checksum is known.
+    Image(Source),
 }
 
 impl BasePlan {
-    /// The name that `run --image` knows it by, for instance `debian:bookworm/amd64`.
-    pub fn reference(&self) -> String {
+    /// The published image that it is, if it is one.
+    pub fn source(&self) -> Option<&Source> {
         match &self.origin {
-            Origin::Debian { spec, .. } => {
-                let suite = spec.suites.first().map_or("", |suite| suite.name.as_str());
-                format!("debian:{suite}/{}", spec.arch)
-            }
-            Origin::Oci(image) => image.name(),
+            Origin::Image(source) => Some(source),
+            Origin::Debian { .. } | Origin::Oci(_) => None,
         }
     }
 }
 
 /// Changes whenever other packages are chosen, or the same are laid down differently.
 const UNPACKER: &str = "4";
+
+/// Changes whenever the tree of an image is read or laid down differently.
+const IMPORTER: &str = "1";
 
 /// How long verified release files are believed before the mirror is asked again.
 const RELEASES_SECONDS: u64 = 3600;
@@ -83,6 +92,12 @@ pub struct Bootstrap<'a> {
     pub offline: bool,
     /// Where variables name how registries are reached.
     env: BTreeMap<String, String>,
+    /// The same as `offline` for images, which elements fetch where archives are not asked.
+    images_offline: bool,
+    /// Take an image that nobody vouches for.
+    insecure: bool,
+    /// Where paths of the user's begin.
+    directory: PathBuf,
 }
 
 impl<'a> Bootstrap<'a> {
@@ -96,8 +111,17 @@ impl<'a> Bootstrap<'a> {
             .map_err(|error| Failure::wrap(Kind::Configuration, "proxy variables", &error))?;
         let named = request.env.get("DIB_APT_KEYRING").or(request.env.get("DIB_DEBIAN_KEYRING"));
         let (keyring, tools_keyring) = keyrings(named.map(String::as_str))?;
-        let env = request.env.clone();
-        Ok(Self { session, client, keyring, tools_keyring, offline: request.isolated, env })
+        Ok(Self {
+            session,
+            client,
+            keyring,
+            tools_keyring,
+            offline: request.isolated,
+            env: request.env.clone(),
+            images_offline: request.isolated || request.offline,
+            insecure: request.insecure_base,
+            directory: request.cwd.clone(),
+        })
     }
 
     /// Plans the base that `spec` describes: its key is known once its releases are.
@@ -107,7 +131,7 @@ impl<'a> Bootstrap<'a> {
     /// When the archive cannot be reached or does not verify.
     pub fn plan(&self, name: &str, spec: ArchiveSpec) -> Result<BasePlan> {
         let releases = self.releases(name, &spec)?;
-        let epoch = releases.iter().map(|release| release.date).max().unwrap_or_default();
+        let epoch = releases.iter().map(|release| release.date).max();
         let text = serde_json::to_string(&spec).unwrap_or_default();
         let mut key = KeyBuilder::new("bootstrap")
             .part("unpacker", UNPACKER)
@@ -117,7 +141,30 @@ impl<'a> Bootstrap<'a> {
             key = key.part("release", release.digest.to_string());
         }
         let recipe = Recipe { name: name.to_owned(), key: key.finish(), networked: false };
-        Ok(BasePlan { recipe, epoch, origin: Origin::Debian { spec, releases } })
+        let suite = spec.suites.first().map_or("", |suite| suite.name.as_str());
+        let reference = format!("debian:{suite}/{}", spec.arch);
+        Ok(BasePlan { recipe, epoch, reference, origin: Origin::Debian { spec, releases } })
+    }
+
+    /// Plans the base that is a published image; `element` is the directory of the element
+    /// that asks for it.
+    ///
+    /// # Errors
+    ///
+    /// When nobody vouches for the image, or its publisher cannot be reached.
+    pub fn plan_image(&self, image: &Image, element: &Path, arch: &str) -> Result<BasePlan> {
+        let source = self.source(image, element)?;
+        if source.trust == Trust::Insecure {
+            self.session.reporter.warn(format!("the base is {}", source.describe()));
+        }
+        let key = KeyBuilder::new("image")
+            .part("importer", IMPORTER)
+            .part("sum", source.sum.to_string())
+            .part("form", String::from(source.form));
+        let recipe = Recipe { name: "base".to_owned(), key: key.finish(), networked: false };
+        let name = element.file_name().unwrap_or_default().to_string_lossy();
+        let reference = format!("image:{name}/{arch}");
+        Ok(BasePlan { recipe, epoch: source.made(), reference, origin: Origin::Image(source) })
     }
 
     /// Makes a base, or takes it from the cache; its data is the digest of its layer.
@@ -130,6 +177,7 @@ impl<'a> Bootstrap<'a> {
         self.session.step(&plan.recipe, &Done::default(), || match &plan.origin {
             Origin::Debian { spec, releases } => self.bootstrap(plan, spec, releases),
             Origin::Oci(image) => self.take(image),
+            Origin::Image(source) => self.import(&plan.recipe.name, source),
         })
     }
 
@@ -181,8 +229,9 @@ impl<'a> Bootstrap<'a> {
         let pending = session.pending()?;
         let root = pending.upper();
         jobs::run_unpack(&session.identity, &packages, &root, &spec.arch)?;
-        self.configure(name, &root, plan.epoch)?;
-        let digest = jobs::run_settle(&session.identity, &root, plan.epoch)?;
+        let epoch = plan.epoch.unwrap_or_default();
+        self.configure(name, &root, epoch)?;
+        let digest = jobs::run_settle(&session.identity, &root, epoch)?;
         let id = session.commit(pending, name, Vec::new(), true)?;
         let state = State { mnt: vec![id], ..State::default() };
         Ok(Done { state, data: serde_json::Value::String(digest), ran: true })

@@ -64,7 +64,8 @@ impl Bootstrap<'_> {
         let image = OciBase { reference: reference.pinned(resolved.named), arch: arch.to_owned() };
         let made = resolved.made.filter(|made| *made > 0);
         let epoch = made.unwrap_or(epoch);
-        Ok(BasePlan { recipe, epoch, origin: Origin::Oci(image) })
+        let reference = image.name();
+        Ok(BasePlan { recipe, epoch: Some(epoch), reference, origin: Origin::Oci(image) })
     }
 
     /// What a name stands for: asked of the registry, or known for less than an hour; a digest

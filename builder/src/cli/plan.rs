@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::build::BuildArgs;
+use crate::base::Source;
 use crate::error::{Failure, Kind, Result};
 use crate::phase::chain::Chain;
 use crate::phase::outlook::{Outlook, outlook};
@@ -49,7 +50,7 @@ pub fn run(args: &PlanArgs, cache: &Path) -> Result<u8> {
 
 /// The steps, or why their keys cannot be known.
 enum Steps {
-    Known(Vec<Outlook>),
+    Known(Vec<Outlook>, Option<Source>),
     Unknown(Failure),
 }
 
@@ -57,7 +58,10 @@ enum Steps {
 /// worth its other parts.
 fn steps(session: &Session, request: &Request, prepared: &Prepared) -> Result<Steps> {
     match Chain::new(session, request, prepared) {
-        Ok(chain) => Ok(Steps::Known(outlook(session, request, &chain)?)),
+        Ok(chain) => {
+            let source = chain.base.as_ref().and_then(|base| base.source()).cloned();
+            Ok(Steps::Known(outlook(session, request, &chain)?, source))
+        }
         Err(failure) if request.isolated && failure.kind == Kind::Build => {
             Ok(Steps::Unknown(failure))
         }
@@ -95,7 +99,12 @@ fn json(request: &Request, prepared: &Prepared, steps: &Steps) -> serde_json::Va
         "fstab": prepared.disk.fstab(),
     });
     match steps {
-        Steps::Known(list) => value["steps"] = serde_json::json!(list),
+        Steps::Known(list, source) => {
+            value["steps"] = serde_json::json!(list);
+            if let Some(source) = source {
+                value["base_image"] = serde_json::json!(source);
+            }
+        }
         Steps::Unknown(failure) => {
             value["steps"] = serde_json::Value::Null;
             value["steps_unknown"] = failure.message.clone().into();
@@ -108,7 +117,10 @@ fn text(request: &Request, prepared: &Prepared, steps: &Steps) -> String {
     let mut text =
         format!("architecture  {}\nelements      {}\n", request.arch, prepared.graph.names());
     match steps {
-        Steps::Known(list) => {
+        Steps::Known(list, source) => {
+            if let Some(source) = source {
+                text.push_str(&format!("base image    {}\n", source.describe()));
+            }
             text.push_str(&format!("\n{:16} {:12}  CACHE\n", "STEP", "KEY"));
             for Outlook { step, key, cache } in list {
                 text.push_str(&format!("{step:16} {}  {}\n", key.short(), cache.word()));

@@ -35,6 +35,9 @@ pub struct Selection {
     /// The Debian archive to bootstrap from
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
+    /// Take a base image that nobody vouches for: no checksum is given, nobody signed one
+    #[arg(long)]
+    insecure_base: bool,
     /// Packages for the tools container that hooks of host phases need and goldsmith does not
     /// find out by itself
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
@@ -88,6 +91,7 @@ impl Selection {
         request.isolated = self.offline;
         request.arch = self.arch.clone().unwrap_or(request.arch);
         request.mirror.clone_from(&self.mirror);
+        request.insecure_base |= self.insecure_base;
         request.tools_packages.extend(self.tools_package.iter().cloned());
         request.refresh = self.refresh;
         let mut path: Vec<_> = self.elements_path.iter().map(|dir| request.cwd.join(dir)).collect();

@@ -5,39 +5,29 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use goldsmith_images::import::debian::Variant;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Kind, Result};
 
-/// A parsed `base.yaml`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Base {
-    /// Whether it counts; empty, `0`, `false` and `no` mean that it does not.
-    #[serde(default)]
-    pub when: Option<String>,
+/// A base that an element asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
     /// A bootstrap from a Debian archive.
-    #[serde(default)]
-    pub debian: Option<Debian>,
+    Debian(Box<Debian>),
     /// An image of a registry.
-    #[serde(default)]
-    pub oci: Option<Oci>,
+    Oci(Box<Oci>),
+    /// An image that somebody publishes.
+    Image(Box<Image>),
 }
 
 impl Base {
     /// Hooks of the element that the native base replaces, as `root.d/NAME`.
     pub fn replaces(&self) -> &[String] {
-        match (&self.debian, &self.oci) {
-            (Some(debian), _) => &debian.replaces,
-            (None, Some(oci)) => &oci.replaces,
-            (None, None) => &[],
+        match self {
+            Self::Debian(debian) => &debian.replaces,
+            Self::Oci(oci) => &oci.replaces,
+            Self::Image(image) => &image.replaces,
         }
-    }
-
-    /// Whether the element asks for a base at all.
-    pub fn applies(&self) -> bool {
-        let no = |text: &String| ["", "0", "false", "no"].contains(&text.trim());
-        !self.when.as_ref().is_some_and(no)
     }
 }
 
@@ -47,9 +37,75 @@ impl Base {
 pub struct Oci {
     /// Its name: `HOST/REPOSITORY:TAG`, or with a digest.
     pub image: String,
+    /// Whether this base is meant.
+    #[serde(default)]
+    pub when: Option<String>,
     /// Hooks of the element that the native base replaces, as `root.d/NAME`.
     #[serde(default)]
     pub replaces: Vec<String>,
+}
+
+/// A parsed `base.yaml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    /// Whether any of it counts.
+    when: Option<String>,
+    debian: Option<Debian>,
+    oci: Option<Oci>,
+    cloud_image: Option<Image>,
+    rootfs: Option<Image>,
+}
+
+/// An image of a disk (`cloud-image`) or an archive of a tree (`rootfs`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Its address, or the path of a file of the user's.
+    pub url: String,
+    /// Its form; by its name when absent.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// Its checksum.
+    #[serde(default)]
+    pub sha256: Option<String>,
+    /// Its checksum by the longer method.
+    #[serde(default)]
+    pub sha512: Option<String>,
+    /// The address of a file of checksums.
+    #[serde(default)]
+    pub sums: Option<String>,
+    /// The address of their signature, or `inside`.
+    #[serde(default)]
+    pub signature: Option<String>,
+    /// The keys that are believed, a file in the element's directory.
+    #[serde(default)]
+    pub keyring: Option<String>,
+    /// Whether this base is meant.
+    #[serde(default)]
+    pub when: Option<String>,
+    /// Hooks of the element that it replaces, as `root.d/NAME`.
+    #[serde(default)]
+    pub replaces: Vec<String>,
+}
+
+impl Image {
+    /// An empty text says nothing: it is what a variable without a value leaves.
+    fn settled(mut self) -> Self {
+        for field in [
+            &mut self.format,
+            &mut self.sha256,
+            &mut self.sha512,
+            &mut self.sums,
+            &mut self.signature,
+            &mut self.keyring,
+        ] {
+            if field.as_deref() == Some("") {
+                *field = None;
+            }
+        }
+        self
+    }
 }
 
 /// What to bootstrap.
@@ -79,6 +135,9 @@ pub struct Debian {
     /// Suites beside the main one: `updates`, `security`.
     #[serde(default)]
     pub suites: Vec<String>,
+    /// Whether this base is meant.
+    #[serde(default)]
+    pub when: Option<String>,
     /// Hooks of the element that the native base replaces, as `root.d/NAME`.
     #[serde(default)]
     pub replaces: Vec<String>,
@@ -88,13 +147,14 @@ fn minbase() -> Variant {
     Variant::Minbase
 }
 
-/// Reads a `base.yaml`, its `${NAME:-default}` expanded from `env`.
+/// Reads a `base.yaml`, its `${NAME:-default}` expanded from `env`; none when no base of the
+/// file is meant.
 ///
 /// # Errors
 ///
 /// When the file cannot be read or says what is not understood; the error names file, line
 /// and key.
-pub fn read(path: &Path, env: &BTreeMap<String, String>) -> Result<Base> {
+pub fn read(path: &Path, env: &BTreeMap<String, String>) -> Result<Option<Base>> {
     let text = fs_err::read_to_string(path)
         .map_err(|error| Failure::wrap(Kind::Configuration, "base.yaml", &error))?;
     let text: String = text
@@ -102,18 +162,47 @@ pub fn read(path: &Path, env: &BTreeMap<String, String>) -> Result<Base> {
         .filter(|line| !line.trim_start().starts_with('#'))
         .map(|line| expand(line, env) + "\n")
         .collect();
-    let base: Base = serde_saphyr::from_str(&text).map_err(|error| {
-        let error = error.to_string();
-        let error = error.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        Failure::new(Kind::Configuration, format!("{}: {error}", path.display()))
+    let wrong = |message: String| {
+        Failure::new(Kind::Configuration, format!("{}: {message}", path.display()))
             .hint("docs/base-yaml.md lists what base.yaml may say")
+    };
+    let file: File = serde_saphyr::from_str(&text).map_err(|error| {
+        let error = error.to_string();
+        let error = error.lines().next().unwrap_or_default();
+        wrong(error.trim_start_matches("error: ").to_owned())
     })?;
-    if base.debian.is_some() == base.oci.is_some() {
-        let message = format!("{}: it must say either debian or oci", path.display());
-        return Err(Failure::new(Kind::Configuration, message)
-            .hint("docs/base-yaml.md lists what base.yaml may say"));
+    let File { when, debian, oci, cloud_image, rootfs } = file;
+    if debian.is_none() && oci.is_none() && cloud_image.is_none() && rootfs.is_none() {
+        return Err(wrong("it names no base: debian, oci, cloud-image or rootfs".to_owned()));
     }
-    Ok(base)
+    if !holds(when.as_deref()) {
+        return Ok(None);
+    }
+    let debian = debian.filter(|debian| holds(debian.when.as_deref()));
+    let oci = oci.filter(|oci| holds(oci.when.as_deref()));
+    let images = [cloud_image, rootfs].into_iter().flatten();
+    let images = images.filter(|image| holds(image.when.as_deref()));
+    let mut bases: Vec<_> =
+        debian.map(|debian| Base::Debian(Box::new(debian))).into_iter().collect();
+    bases.extend(oci.map(|oci| Base::Oci(Box::new(oci))));
+    bases.extend(images.map(|image| Base::Image(Box::new(image.settled()))));
+    if bases.len() > 1 {
+        return Err(wrong("it names more than one base; `when` tells which is meant".to_owned()));
+    }
+    Ok(bases.pop())
+}
+
+/// Whether a condition holds: `A == B`, `A != B`, or a text that is neither empty nor a word
+/// for no.
+fn holds(when: Option<&str>) -> bool {
+    let Some(when) = when else { return true };
+    if let Some((left, right)) = when.split_once("!=") {
+        return left.trim() != right.trim();
+    }
+    if let Some((left, right)) = when.split_once("==") {
+        return left.trim() == right.trim();
+    }
+    !matches!(when.trim(), "" | "0" | "no" | "false")
 }
 
 /// Expands `${NAME}`, `${NAME:-default}` and `$NAME`; defaults may nest.
@@ -181,12 +270,10 @@ mod tests {
         let error = read(&path, &BTreeMap::new()).unwrap_err();
         assert!(error.message.contains("sweet") && error.message.contains("base.yaml"), "{error}");
         fs_err::write(&path, "debian:\n  suite: ${R:-trixie}\n  include: [a, b]\n").unwrap();
-        let debian = read(&path, &BTreeMap::new()).unwrap().debian.unwrap();
+        let Some(Base::Debian(debian)) = read(&path, &BTreeMap::new()).unwrap() else {
+            panic!("no archive");
+        };
         assert_eq!((debian.suite.as_str(), debian.include.len()), ("trixie", 2));
-        for text in ["when: 1\n", "debian:\n  suite: x\noci:\n  image: r.io/x\n"] {
-            fs_err::write(&path, text).unwrap();
-            assert!(read(&path, &BTreeMap::new()).unwrap_err().message.contains("either"));
-        }
     }
 
     #[test]
@@ -196,13 +283,39 @@ mod tests {
         let text =
             "when: \"${WANTED:-0}\"\noci:\n  image: r.io/${NAME:-x}:1\n  replaces: [root.d/1]\n";
         fs_err::write(&path, text).unwrap();
-        let base = read(&path, &BTreeMap::new()).unwrap();
-        assert!(!base.applies());
+        assert_eq!(read(&path, &BTreeMap::new()).unwrap(), None);
         let env = [("WANTED", "1"), ("NAME", "debian")];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let base = read(&path, &env).unwrap();
-        assert!(base.applies());
+        let Some(base) = read(&path, &env).unwrap() else { panic!("no base") };
         assert_eq!(base.replaces(), ["root.d/1"]);
-        assert_eq!(base.oci.unwrap().image, "r.io/debian:1");
+        let Base::Oci(oci) = base else { panic!("{base:?}") };
+        assert_eq!(oci.image, "r.io/debian:1");
+    }
+
+    #[test]
+    fn images_are_chosen_by_their_conditions() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("base.yaml");
+        let text = "cloud-image:\n  url: ${PLACE:-http://m}/${NAME:-x.qcow2}\n  sha256: ${SUM:-}\n  when: ${ARCH} != i386\n  replaces: [root.d/1]\n\
+                    rootfs:\n  url: root.tar\n  when: ${ARCH} == i386\n";
+        fs_err::write(&path, text).unwrap();
+        let by = |arch: &str| BTreeMap::from([("ARCH".to_owned(), arch.to_owned())]);
+        let Some(Base::Image(image)) = read(&path, &by("amd64")).unwrap() else { panic!("none") };
+        assert_eq!((image.url.as_str(), image.sha256), ("http://m/x.qcow2", None));
+        let Some(Base::Image(image)) = read(&path, &by("i386")).unwrap() else { panic!("none") };
+        assert_eq!(image.url, "root.tar");
+        for (text, words) in [
+            ("cloud-image: {url: a}\nrootfs: {url: b}\n", "more than one base"),
+            ("debian:\n  suite: x\noci:\n  image: r.io/x\n", "more than one base"),
+            ("when: 1\n", "names no base"),
+            ("cloud-image: {uri: a}\n", "uri"),
+            ("{}\n", "names no base"),
+        ] {
+            fs_err::write(&path, text).unwrap();
+            let error = read(&path, &BTreeMap::new()).unwrap_err();
+            assert!(error.message.contains(words), "{error}");
+        }
+        fs_err::write(&path, "cloud-image: {url: a, when: \"${NO:-}\"}\n").unwrap();
+        assert_eq!(read(&path, &BTreeMap::new()).unwrap(), None);
     }
 }

@@ -56,7 +56,7 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<Finished>> 
     let chain = Chain::new(session, request, &prepared)?;
     let (tools, base) = bases(&chain)?;
     if let Some(plan) = &chain.base {
-        refer(session, &plan.reference(), &base);
+        refer(session, &plan.reference, &base);
     }
     let host = host_directories(session, request, &prepared, &chain.environment)?;
     let ground = Ground {

@@ -18,7 +18,7 @@ use super::session::Session;
 use super::table::{PHASES, Phase, Place};
 use crate::base::mirror::{self, Mirror};
 use crate::base::{self, BasePlan, Bootstrap};
-use crate::element::base_yaml;
+use crate::element::base_yaml::Base;
 use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::{DiskFacts, Environment};
 use crate::hook::host_commands;
@@ -92,7 +92,7 @@ impl<'a> Chain<'a> {
             request.mirror.as_deref(),
             &request.env,
             mirror::of_host(Path::new("/etc")).as_ref(),
-            prepared.base.as_ref().is_some_and(|(_, base)| base.debian.is_some()),
+            matches!(prepared.base, Some((_, Base::Debian(_)))),
         );
         let mut commands = host_commands::packages(&prepared.hooks);
         commands.extend(request.tools_packages.iter().cloned());
@@ -101,21 +101,26 @@ impl<'a> Chain<'a> {
         }
         let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
         let base = match &prepared.base {
-            Some((_, base_yaml::Base { debian: Some(debian), .. })) => {
+            Some((_, Base::Debian(debian))) => {
                 Some(bootstrap.plan("base", base::archive(debian, request, &mirror))?)
             }
-            Some((_, base_yaml::Base { oci: Some(oci), .. })) => {
-                Some(bootstrap.plan_oci("base", oci, &request.arch, tools.epoch)?)
+            Some((element, Base::Image(image))) => {
+                Some(bootstrap.plan_image(image, element, &request.arch)?)
             }
-            _ => None,
+            Some((_, Base::Oci(oci))) => {
+                let made = tools.epoch.unwrap_or_default();
+                Some(bootstrap.plan_oci("base", oci, &request.arch, made)?)
+            }
+            None => None,
         };
         breaks::check(&request.env)?;
         let epoch = request
             .env
             .get("SOURCE_DATE_EPOCH")
             .and_then(|text| text.parse().ok())
-            .or(base.as_ref().map(|base| base.epoch))
-            .unwrap_or(tools.epoch);
+            .or(base.as_ref().and_then(|base| base.epoch))
+            .or(tools.epoch)
+            .unwrap_or_default();
         let environment =
             Environment::new(request, &prepared.graph, &mirror_variables(&mirror), epoch)?;
         let mut links = Links {

@@ -12,13 +12,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, Kind, Result};
 
 /// Every job there is.
-pub const JOBS: [Job; 11] = [
+pub const JOBS: [Job; 12] = [
     goldsmith_runtime::PROBE_JOB,
     goldsmith_runtime::privileged::HOLD_JOB,
     Job { name: "remove", run: remove_job },
     Job { name: "flatten", run: flatten_job },
     Job { name: "keep", run: super::scratch::keep_job },
     Job { name: "unpack-debian", run: crate::base::jobs::unpack },
+    Job { name: "import-image", run: crate::base::jobs::import },
     Job { name: "settle-base", run: crate::base::jobs::settle },
     Job { name: "unpack-layer", run: crate::registry::layers::unpack_job },
     Job { name: "measure", run: crate::materialise::jobs::measure },

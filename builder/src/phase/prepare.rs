@@ -14,7 +14,7 @@ use super::session::Session;
 use super::state::State;
 use crate::block_device;
 use crate::element::shipped::{self, Shipped};
-use crate::element::{ElementGraph, base_yaml, resolve, scan};
+use crate::element::{Element, ElementGraph, base_yaml, resolve, scan};
 use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::Environment;
 use crate::hook::{HookTree, collect};
@@ -30,7 +30,8 @@ pub struct Prepared {
     /// The partitions and file systems.
     pub disk: block_device::Plan,
     pub(super) shipped: Shipped,
-    pub(super) base: Option<(String, base_yaml::Base)>,
+    /// The directory of the element that asks for a base, and the base.
+    pub(super) base: Option<(PathBuf, base_yaml::Base)>,
 }
 
 /// Resolves elements, hooks and the disk; touches nothing but the store's shipped elements.
@@ -58,7 +59,10 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     let base = find_base(&graph, request)?;
     let left_out: Vec<String> = base
         .iter()
-        .flat_map(|(name, base)| base.replaces().iter().map(move |hook| format!("{name}/{hook}")))
+        .flat_map(|(path, base)| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            base.replaces().iter().map(move |hook| format!("{name}/{hook}"))
+        })
         .collect();
     let hooks = collect(&graph, &left_out)?;
     if let Some(element) = hooks.element_of("first-boot.d") {
@@ -89,24 +93,40 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     Ok(Prepared { graph, hooks, disk, shipped, base })
 }
 
-fn find_base(graph: &ElementGraph, request: &Request) -> Result<Option<(String, base_yaml::Base)>> {
-    let mut found: Option<(String, base_yaml::Base)> = None;
+fn find_base(
+    graph: &ElementGraph,
+    request: &Request,
+) -> Result<Option<(PathBuf, base_yaml::Base)>> {
+    let mut env = request.env.clone();
+    env.insert("ARCH".to_owned(), request.arch.clone());
+    env.insert("MACHINE".to_owned(), machine(&request.arch).to_owned());
+    let mut found: Option<(&Element, base_yaml::Base)> = None;
     for element in &graph.elements {
         let path = element.path.join("base.yaml");
         if !path.exists() {
             continue;
         }
-        let base = base_yaml::read(&path, &request.env)?;
-        if !base.applies() {
-            continue;
-        }
+        let Some(base) = base_yaml::read(&path, &env)? else { continue };
         if let Some((other, _)) = &found {
-            let message = format!("elements {other} and {} both have a base.yaml", element.name);
+            let message =
+                format!("elements {} and {} both have a base.yaml", other.name, element.name);
             return Err(Failure::new(Kind::Configuration, message).hint("one image has one base"));
         }
-        found = Some((element.name.clone(), base));
+        found = Some((element, base));
     }
-    Ok(found)
+    Ok(found.map(|(element, base)| (element.path.clone(), base)))
+}
+
+/// The kernel's name of an architecture, which rpm distributions use.
+fn machine(arch: &str) -> &str {
+    match arch {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        "armhf" => "armv7l",
+        "i386" => "i686",
+        "ppc64el" => "ppc64le",
+        other => other,
+    }
 }
 
 pub(super) fn host_directories(

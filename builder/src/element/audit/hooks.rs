@@ -34,7 +34,7 @@ pub(super) struct Facts {
 pub(super) fn read(element: &Element) -> Result<Facts> {
     let failed = |error: std::io::Error| Failure::wrap(Kind::Configuration, "an element", &error);
     let base = base_yaml::read(&element.path.join("base.yaml"), &BTreeMap::new());
-    let replaced = base.map(|base| base.replaces().to_vec()).unwrap_or_default();
+    let replaced = base.ok().flatten().map(|base| base.replaces().to_vec()).unwrap_or_default();
     let mut facts = Facts::default();
     for entry in walkdir::WalkDir::new(&element.path).follow_links(true).sort_by_file_name() {
         let Ok(entry) = entry else { continue };

@@ -90,7 +90,7 @@ pub fn lint(elements: &[PathBuf], ignore: &BTreeSet<String>) -> Result<Report> {
 /// Hooks that goldsmith leaves out, because it makes the element's base itself.
 fn replaced(element: &Path) -> Vec<String> {
     let base = base_yaml::read(&element.join("base.yaml"), &BTreeMap::new());
-    base.map(|base| base.replaces().to_vec()).unwrap_or_default()
+    base.ok().flatten().map(|base| base.replaces().to_vec()).unwrap_or_default()
 }
 
 /// What stands against running the file's commands in a sandbox.

@@ -1,0 +1,188 @@
+//! The tree of an image, laid down as a base. Runs in the namespace that owns it.
+
+use std::io::{BufReader, BufWriter, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use goldsmith_images::layer::{Limits, RootWriter, extract};
+use goldsmith_images::read::container::decompress;
+use goldsmith_images::read::{Format, Medium, Qcow2, RawFile, System};
+use goldsmith_images::tree::Tree;
+
+use super::form::{Form, Shape};
+use super::jobs::chain;
+use crate::disk_image;
+
+type Result<T> = std::result::Result<T, String>;
+
+/// Unpacks the system of an image into `root`, which is made.
+pub(super) fn unpack(file: fs_err::File, form: Form, root: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs_err::create_dir(root).map_err(|error| error.to_string())?;
+    // An archive need not say what its root is like.
+    let usual = std::fs::Permissions::from_mode(0o755);
+    fs_err::set_permissions(root, usual).map_err(|error| error.to_string())?;
+    let mut writer = RootWriter::open(root).map_err(|error| chain(&error))?;
+    // Names that mean something in layers are files like all others here.
+    let limits = Limits { whiteouts: false, ..Limits::default() };
+    if form.shape == Shape::Tar {
+        let stream: Box<dyn Read> = match form.compression {
+            None => Box::new(BufReader::with_capacity(1 << 17, file)),
+            Some(method) => decompress(file, method).map_err(|error| error.to_string())?,
+        };
+        let extracted = extract(stream, &mut writer, &limits).map_err(|error| chain(&error))?;
+        if !extracted.paths.iter().any(|path| path == b"etc" || path.starts_with(b"etc/")) {
+            return Err("the archive holds no root file system (with /etc)".to_owned());
+        }
+    } else {
+        let scratch = root.parent().unwrap_or(root);
+        let tree = tree(file, form, scratch)?;
+        let (reader, pipe) = std::io::pipe().map_err(|error| error.to_string())?;
+        std::thread::scope(|scope| {
+            let written = scope.spawn(|| tree.write_tar(BufWriter::with_capacity(1 << 17, pipe)));
+            // The reader goes when this fails, and then the other side does, too.
+            let reader = BufReader::with_capacity(1 << 17, reader);
+            let extracted = extract(reader, &mut writer, &limits).map_err(|error| chain(&error));
+            let written = written.join().unwrap_or_else(|_panic| {
+                Err(std::io::Error::other("the thread that reads the image panicked"))
+            });
+            match (extracted, written) {
+                // A reader that stopped is not what went wrong.
+                (_, Err(error)) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                    Err(chain(&error))
+                }
+                (extracted, _) => extracted.map(|_| ()),
+            }
+        })?;
+    }
+    writer.finish().map_err(|error| chain(&error))
+}
+
+/// The tree of a disk. What it is, its form says: nothing is tried.
+fn tree(file: fs_err::File, form: Form, scratch: &Path) -> Result<Tree> {
+    let text = |error: std::io::Error| chain(&error);
+    let file = match form.compression {
+        None => file,
+        Some(method) => {
+            let plain = tempfile::tempfile_in(scratch).map_err(text)?;
+            let plain = fs_err::File::from_parts(plain, "the unpacked image");
+            let mut stream = decompress(file, method).map_err(text)?;
+            disk_image::copy_sparsely(&mut stream, &plain).map_err(text)?;
+            plain
+        }
+    };
+    let raw = RawFile::new(file).map_err(text)?;
+    let disk: Arc<dyn Medium> = match form.shape {
+        Shape::Qcow2 => Arc::new(Qcow2::new(raw).map_err(|error| chain(&error))?),
+        Shape::Raw | Shape::Squashfs | Shape::Tar => Arc::new(raw),
+    };
+    let system = match form.shape {
+        Shape::Squashfs => System::whole(&disk, Format::Squashfs),
+        _ => System::find(&disk),
+    };
+    let system = system.map_err(|error| chain(&error))?;
+    if !system.has_root() {
+        return Err(chain(&system.nothing("a root file system (with /etc)")));
+    }
+    let mut tree = system.tree(b"").map_err(|error| chain(&error))?;
+    disk_image::tidy(&mut tree, &system);
+    Ok(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use goldsmith_images::tree::{Entry, Kind, Source};
+
+    use super::*;
+
+    /// Unpacks what `make` puts at a path; whether that worked, and the names at the top.
+    fn unpacked(form: &str, make: &dyn Fn(&Path)) -> (Result<()>, Vec<String>) {
+        let scratch = tempfile::tempdir().unwrap();
+        let (image, root) = (scratch.path().join("image"), scratch.path().join("root"));
+        make(&image);
+        let file = fs_err::File::open(&image).unwrap();
+        let result = unpack(file, Form::parse(form).unwrap(), &root);
+        let mut names: Vec<_> = fs_err::read_dir(&root)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        (result, names)
+    }
+
+    fn run(tool: &str, words: &[&str]) {
+        let path = format!("{}:/sbin:/usr/sbin", std::env::var("PATH").unwrap_or_default());
+        let output = Command::new(tool).args(words).env("PATH", path).output().unwrap();
+        assert!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A disk with a system on it, as mke2fs makes it.
+    fn ext4(to: &Path) {
+        let from = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(from.path().join("etc")).unwrap();
+        fs_err::write(from.path().join("etc/os-release"), "ID=x\n").unwrap();
+        let words = ["-q", "-F", "-t", "ext4", "-d", from.path().to_str().unwrap()];
+        run("mke2fs", &[&words[..], &[to.to_str().unwrap(), "8M"]].concat());
+    }
+
+    #[test]
+    fn i26_an_image_is_what_its_form_says() {
+        let (done, names) = unpacked("raw", &ext4);
+        done.unwrap();
+        assert_eq!(names, ["etc"]);
+        // The same bytes are no qcow2, no squashfs and no archive.
+        for form in ["qcow2", "squashfs", "tar", "tar.gz", "raw.zst"] {
+            let (done, names) = unpacked(form, &ext4);
+            assert!(done.is_err() && names.is_empty(), "{form}: {names:?}");
+        }
+        // The first bytes of a disk are its guest's: there qcow2's magic number means nothing.
+        let signed = |to: &Path| {
+            ext4(to);
+            let file = fs_err::OpenOptions::new().write(true).open(to).unwrap();
+            use fs_err::os::unix::fs::FileExt as _;
+            let mut head = [0; 16];
+            head[..8].copy_from_slice(b"QFI\xfb\0\0\0\x03");
+            head[15] = 104;
+            file.write_all_at(&head, 0).unwrap();
+            file.write_all_at(b"/etc/passwd", 104).unwrap();
+        };
+        let (done, names) = unpacked("raw", &signed);
+        done.unwrap();
+        assert_eq!(names, ["etc"]);
+        let (done, _) = unpacked("qcow2", &signed);
+        assert!(done.is_err());
+    }
+
+    #[test]
+    fn archives_and_compressed_disks_are_unpacked() {
+        let archive = |to: &Path| {
+            use std::os::unix::fs::MetadataExt as _;
+            let mut tree = Tree::default();
+            let source = Source::Bytes(Arc::from(&b"x\n"[..]));
+            let mut file = Entry::new("etc/.wh.hosts", Kind::File { size: 2, source }, 0o600, 1);
+            let mine = fs_err::metadata(to.parent().unwrap()).unwrap();
+            (file.uid, file.gid) = (mine.uid(), mine.gid());
+            tree.insert(file);
+            tree.write_tar(fs_err::File::create(to).unwrap()).unwrap();
+        };
+        let (done, names) = unpacked("tar", &archive);
+        done.unwrap();
+        assert_eq!(names, ["etc"]);
+        // A name of OCI layers is only a name here.
+        let packed = |to: &Path| {
+            let plain = to.with_extension("plain");
+            ext4(&plain);
+            let out = fs_err::File::create(to).unwrap();
+            let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::fast());
+            std::io::copy(&mut fs_err::File::open(plain).unwrap(), &mut encoder).unwrap();
+            encoder.finish().unwrap();
+        };
+        let (done, names) = unpacked("raw.gz", &packed);
+        done.unwrap();
+        assert_eq!(names, ["etc"]);
+        let (done, _) = unpacked("tar", &|to| fs_err::write(to, [0; 1024]).unwrap());
+        assert!(done.unwrap_err().contains("no root file system"));
+    }
+}
