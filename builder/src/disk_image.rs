@@ -248,10 +248,9 @@ pub(crate) fn system_failure(error: &SystemError) -> Failure {
     };
     let failure = Failure::new(Kind::Build, error.to_string());
     match unread {
-        Some(Format::Btrfs) => failure.hint(
-            "btrfs is not read yet: use an image of the distribution with ext4 or xfs, or a tar archive of its tree",
-        ),
-        Some(Format::Luks) => failure.hint("encrypted file systems cannot be read without their key"),
+        Some(Format::Luks) => {
+            failure.hint("encrypted file systems cannot be read without their key")
+        }
         Some(format) => failure.hint(format!("{format} is not read: put the system on ext4")),
         None => failure,
     }

@@ -173,9 +173,9 @@ fn the_old_name_writes_what_it_always_wrote() -> Result<()> {
 fn images_without_a_kernel_or_a_readable_file_system_are_named() -> Result<()> {
     let env = with_os()?;
     images(&env)?;
-    let mut btrfs = vec![0; 1 << 20];
-    btrfs[0x10040..0x10048].copy_from_slice(b"_BHRfS_M");
-    fs_err::write(env.path("btrfs.raw"), &btrfs)?;
+    let mut lvm = vec![0; 1 << 20];
+    lvm[512..520].copy_from_slice(b"LABELONE");
+    fs_err::write(env.path("lvm.raw"), &lvm)?;
     fs_err::write(env.path("zeros.raw"), vec![0; 1 << 20])?;
     let mut qcow2 = fs_err::read(env.path("disk.qcow2"))?;
     qcow2[15] = 8;
@@ -193,7 +193,7 @@ fn images_without_a_kernel_or_a_readable_file_system_are_named() -> Result<()> {
     none.remove_where(|entry| entry.path.starts_with(b"boot/"));
     none.write_tar(create(&env.path("none.tar"))?)?;
     for (image, status, texts) in [
-        ("btrfs.raw", 1, &["found: btrfs in the whole disk", "btrfs is not read yet"][..]),
+        ("lvm.raw", 1, &["found: LVM in the whole disk", "LVM is not read"][..]),
         ("zeros.raw", 1, &["found: nothing known"]),
         ("backed.qcow2", 6, &["has a backing file", "qemu-img convert"]),
         ("damaged.raw", 6, &["the superblock is damaged"]),

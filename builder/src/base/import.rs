@@ -156,6 +156,37 @@ mod tests {
     }
 
     #[test]
+    fn i25_a_qcow2_names_no_other_file() {
+        let with = |change: &[(usize, &[u8])]| {
+            unpacked("qcow2", &|to| {
+                let raw = to.with_extension("raw");
+                ext4(&raw);
+                let (raw, image) = (raw.to_str().unwrap(), to.to_str().unwrap());
+                run("qemu-img", &["convert", "-f", "raw", "-O", "qcow2", raw, image]);
+                let mut bytes = fs_err::read(to).unwrap();
+                for (at, new) in change {
+                    bytes[*at..at + new.len()].copy_from_slice(new);
+                }
+                fs_err::write(to, bytes).unwrap();
+            })
+        };
+        let (done, names) = with(&[]);
+        done.unwrap();
+        assert_eq!(names, ["etc"]);
+        let (path, length) = (&b"/etc/passwd"[..], &[0u8, 0, 0, 11][..]);
+        for (what, change) in [
+            // A backing file; another one for the data; encryption; a feature nobody knows.
+            ("backing", vec![(14, &[2u8, 0][..]), (16, length), (0x200, path)]),
+            ("data", vec![(79, &[4u8][..])]),
+            ("encrypted", vec![(35, &[2u8][..])]),
+            ("unknown", vec![(72, &[0x80u8][..])]),
+        ] {
+            let (done, names) = with(&change);
+            assert!(done.is_err() && names.is_empty(), "{what}: {names:?}");
+        }
+    }
+
+    #[test]
     fn archives_and_compressed_disks_are_unpacked() {
         let archive = |to: &Path| {
             use std::os::unix::fs::MetadataExt as _;

@@ -42,7 +42,7 @@ pub enum Format {
 impl Format {
     /// Whether [`super::open_volume`] reads it.
     pub fn is_read(self) -> bool {
-        matches!(self, Self::Ext | Self::Xfs | Self::Fat | Self::Squashfs)
+        matches!(self, Self::Ext | Self::Xfs | Self::Btrfs | Self::Fat | Self::Squashfs)
     }
 }
 

@@ -5,13 +5,14 @@
 //! medium      the bytes of a disk, whatever holds them      (raw, qcow2)
 //! partition   where file systems may lie                    (GPT, MBR, none)
 //! format      which file system lies there, by its magic
-//! volume      a file system that can be read                (ext4, xfs, fat, squashfs)
+//! volume      a file system that can be read                (ext4, xfs, btrfs, fat, squashfs)
 //! system      which of them is mounted where, as a `Tree`
 //! ```
 //!
 //! Everything here reads bytes that strangers wrote: offsets are checked against the disk,
 //! what refers to itself is counted, and no file system may hold more data than its disk.
 
+mod btrfs;
 pub mod container;
 mod crc32c;
 mod ext4;
@@ -45,6 +46,7 @@ pub use volume::{
 pub fn open_volume(part: Arc<dyn Medium>, format: Format) -> Result<Arc<dyn Volume>, VolumeError> {
     match format {
         Format::Ext => Ok(Arc::new(ext4::Ext::open(part)?)),
+        Format::Btrfs => Ok(Arc::new(btrfs::Btrfs::open(part)?)),
         Format::Xfs => Ok(Arc::new(xfs::Xfs::open(part)?)),
         Format::Squashfs => Ok(Arc::new(squashfs::Squashfs::open(part)?)),
         Format::Fat => Ok(Arc::new(fat::Fat::open(part)?)),

@@ -138,6 +138,16 @@ pub trait Volume: fmt::Debug + Send + Sync {
         disk
     }
 
+    /// What is mounted when a mount names `path` as its subvolume; none where there are no
+    /// such things, or not that one.
+    ///
+    /// # Errors
+    ///
+    /// When something on the way is damaged.
+    fn subvolume(&self, _path: &[u8]) -> Result<Option<Arc<dyn Volume>>, VolumeError> {
+        Ok(None)
+    }
+
     /// Metadata of a node.
     ///
     /// # Errors

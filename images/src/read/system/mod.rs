@@ -161,6 +161,7 @@ impl System {
         for line in String::from_utf8_lossy(&text).lines() {
             let mut words = line.split_whitespace();
             let (Some(what), Some(point)) = (words.next(), words.next()) else { continue };
+            let options = words.nth(1).unwrap_or_default();
             let Some(point) = point.strip_prefix('/').filter(|point| !point.is_empty()) else {
                 continue;
             };
@@ -173,9 +174,34 @@ impl System {
                 }
             };
             let index = self.readable().find(|(_, found, _)| wanted(found)).map(|(i, _, _)| i);
-            if let Some(index) = index {
-                self.mount(point.trim_end_matches('/').as_bytes(), index);
+            let point = point.trim_end_matches('/').as_bytes();
+            let subvolume = options.split(',').find_map(|option| option.strip_prefix("subvol="));
+            match (index, subvolume) {
+                (Some(index), Some(path)) => self.mount_subvolume(point, index, path)?,
+                (Some(index), None) => self.mount(point, index),
+                (None, _) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Mounts a part of a file system that may be mounted in several places.
+    fn mount_subvolume(
+        &mut self,
+        point: &[u8],
+        index: usize,
+        path: &str,
+    ) -> Result<(), SystemError> {
+        let Some(Found { slot, role, size, volume: Some(volume), .. }) = self.found.get(index)
+        else {
+            return Ok(());
+        };
+        let (slot, role, size) = (*slot, *role, *size);
+        let part = volume.subvolume(path.as_bytes());
+        let part = part.map_err(|source| volume_error(slot, path.as_bytes(), source))?;
+        if let Some(volume) = part {
+            self.found.push(Found { slot, role, magic: None, volume: Some(volume), size });
+            self.mount(point, self.found.len() - 1);
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Images as other programs and our own writers make them, read back; and damaged ones.
 
+mod btrfs;
 mod damage;
 mod disks;
 mod ext;

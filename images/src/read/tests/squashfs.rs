@@ -75,7 +75,7 @@ fn what_mksquashfs_makes_is_what_it_was_given() {
 }
 
 #[test]
-fn flipped_bytes() {
+fn i27_flipped_bytes() {
     if !have("mksquashfs") {
         return;
     }

@@ -255,7 +255,7 @@ fn what_the_kernel_writes_is_read() {
 }
 
 #[test]
-fn flipped_bytes() {
+fn i27_flipped_bytes() {
     if !have("mkfs.xfs") || !have("xfs_db") {
         return;
     }
