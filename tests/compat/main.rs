@@ -35,6 +35,7 @@ const KNOWN: &[Known] = &[
     ("/etc/resolv.conf", Side::First, "as /etc/hostname"),
     ("/etc/apt/sources.list", Side::First, "mmdebstrap writes one, here an element would"),
     ("/etc/.pwd.lock", Side::First, "dropped: it differs from run to run"),
+    ("/etc/shadow", Side::Both, "the day of the build there, of the release here"),
     ("/etc/shells", Side::Both, "in the order of installation"),
     ("/var/cache/apt/archives/lock", Side::First, "left by apt, which made its base"),
     ("/var/cache/apt/archives/partial", Side::Both, "apt has given it to its own user"),
