@@ -250,7 +250,7 @@ impl Walk<'_> {
         }
         let mut found = Vec::new();
         for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-            if name == b"security.selinux" {
+            if name == b"security.selinux" && labels_are_the_hosts() {
                 continue;
             }
             let mut value = Vec::with_capacity(XATTR_LIMIT);
@@ -262,6 +262,16 @@ impl Walk<'_> {
         found.sort();
         Ok(found)
     }
+}
+
+/// Whether the running kernel has SELinux: then every file carries a label of the builder's
+/// policy. Without it only hooks write labels, and those are the image's.
+fn labels_are_the_hosts() -> bool {
+    static HAS_SELINUX: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
+        std::fs::read_to_string("/proc/filesystems")
+            .is_ok_and(|list| list.lines().any(|line| line.ends_with("\tselinuxfs")))
+    });
+    *HAS_SELINUX
 }
 
 const OPAQUE: &[u8] = b"user.overlay.opaque";
