@@ -44,6 +44,11 @@ fn elements_keep_the_house_rules() -> Result<()> {
     script("elements.sh")
 }
 
+#[test]
+fn growvols() -> Result<()> {
+    script("growvols.sh")
+}
+
 // contract 9.21
 #[test]
 fn lib_functions() -> Result<()> {
