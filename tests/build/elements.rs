@@ -6,29 +6,50 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use goldsmith_tests::TestEnv;
+use goldsmith_tests::{TestEnv, shipped};
 
 use crate::{member, probe};
 
 /// A finished image to look at.
 pub(crate) struct Image {
-    tar: std::path::PathBuf,
+    pub(crate) tar: std::path::PathBuf,
     list: String,
 }
 
 impl Image {
     /// Builds the image `name` of these elements, with these variables, unless it is there.
     pub(crate) fn build(name: &str, elements: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
-        let env = TestEnv::new()?;
-        probe::write(&env)?;
+        Self::build_in(&TestEnv::new()?, name, elements, variables)
+    }
+
+    /// The same, from a directory with files that the variables name.
+    fn build_in(
+        env: &TestEnv,
+        name: &str,
+        elements: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
+        probe::write(env)?;
+        Self::build_as(env, name, "tar", &[], elements, variables)
+    }
+
+    /// The same, with other types of output and options, and without the usual probes.
+    pub(crate) fn build_as(
+        env: &TestEnv,
+        name: &str,
+        types: &str,
+        options: &[&str],
+        elements: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         let place =
             env.cache().with_file_name(format!("elements-{}", rustix::process::geteuid().as_raw()));
         fs_err::create_dir_all(&place)?;
         let lock = fs_err::File::create(place.join("lock"))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
         let mut command = env.command("goldsmith")?;
-        command.args(["build", "-t", "tar", "--progress", "plain", "-o"]).arg(place.join(name));
-        command.args(elements).envs(variables.iter().copied());
+        command.args(["build", "-t", types, "--progress", "plain", "-o"]).arg(place.join(name));
+        command.args(options).args(elements).envs(variables.iter().copied());
         let output = command.output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let tar = place.join(format!("{name}.tar"));
@@ -37,12 +58,12 @@ impl Image {
     }
 
     /// The text of a file.
-    fn text(&self, path: &str) -> Result<String> {
+    pub(crate) fn text(&self, path: &str) -> Result<String> {
         member(&self.tar, &format!(".{path}"))
     }
 
     /// The line of `tar -tv` for a path.
-    fn entry(&self, path: &str) -> Option<&str> {
+    pub(crate) fn entry(&self, path: &str) -> Option<&str> {
         let wanted = format!(" .{path}");
         self.list.lines().find(|line| {
             let line = line.trim_end_matches('/');
@@ -52,7 +73,7 @@ impl Image {
     }
 
     /// Fails unless all of these are in the image.
-    fn has(&self, paths: &[&str]) -> Result<()> {
+    pub(crate) fn has(&self, paths: &[&str]) -> Result<()> {
         for path in paths {
             ensure!(self.entry(path).is_some(), "{path} is missing");
         }
@@ -60,15 +81,21 @@ impl Image {
     }
 
     /// Fails if one of these is in the image.
-    fn lacks(&self, paths: &[&str]) -> Result<()> {
+    pub(crate) fn lacks(&self, paths: &[&str]) -> Result<()> {
         for path in paths {
             ensure!(self.entry(path).is_none(), "{path} is in the image");
         }
         Ok(())
     }
 
+    /// Whatever is below a directory, as `tar -tv` lists it.
+    pub(crate) fn list_below(&self, directory: &str) -> Vec<&str> {
+        let below = format!(" .{directory}/");
+        self.list.lines().filter(|line| line.contains(&below) && !line.ends_with(&below)).collect()
+    }
+
     /// Fails unless the unit starts at boot.
-    fn enabled(&self, unit: &str) -> Result<()> {
+    pub(crate) fn enabled(&self, unit: &str) -> Result<()> {
         let found = self.list.lines().any(|line| {
             line.contains("./etc/systemd/system/") && line.contains(&format!(".wants/{unit} -> "))
         });
@@ -76,7 +103,7 @@ impl Image {
         Ok(())
     }
 
-    fn installed(&self, packages: &[&str]) -> Result<()> {
+    pub(crate) fn installed(&self, packages: &[&str]) -> Result<()> {
         let status = self.text("/var/lib/dpkg/status")?;
         for package in packages {
             let stanza = status
@@ -89,52 +116,47 @@ impl Image {
     }
 }
 
-/// Server elements: whatever needs neither a kernel nor Python's packages.
+/// Whatever needs neither a kernel nor Python's packages.
 fn server() -> Result<Image> {
-    Image::build(
+    let env = TestEnv::new()?;
+    fs_err::create_dir_all(env.path(".ssh"))?;
+    fs_err::write(env.path(".ssh/authorized_keys"), "ssh-ed25519 AAAA who@builds\n")?;
+    fs_err::write(env.path(".ssh/id_ed25519.pub"), "ssh-ed25519 BBBB who@builds\n")?;
+    fs_err::write(env.path("apt.conf"), "APT::Get::Show-Versions \"true\";\n")?;
+    let pin = r#"{"packages": [{"package": "of-the-probe", "version": "1.2-3"}]}"#;
+    fs_err::write(env.path("manifest.json"), pin)?;
+    let file = |name: &str| env.path(name).display().to_string();
+    Image::build_in(
+        &env,
         "server",
-        &[
-            "debian-minimal",
-            "probe",
-            "cloud-init",
-            "cloud-init-growpart",
-            "cloud-init-disable-resizefs",
-            "journal-to-console",
-            "autoupdates",
-            "fail2ban",
-            "disable-selinux",
-            "disable-nouveau",
-            "modprobe-blacklist",
-            "sysctl",
-            "dkms",
-            "local-config",
-            "source-repositories",
-            "apt-conf",
-            "apt-preferences",
-            "dhcp-all-interfaces",
-            "dynamic-login",
-            "ibft-interfaces",
-            "iscsi-boot",
-            "stable-interface-names",
-            "nm-dhcp-ib-interfaces",
-            "mellanox",
-            "posix",
-            "grub2",
-        ],
+        &shipped::SERVER,
         &[
             ("DIB_DEBIAN_KERNEL", "none"),
+            ("DIB_APT_CONF", &file("apt.conf")),
             ("DIB_CLOUD_INIT_GROWPART_DEVICES", "[/]"),
-            ("DIB_MODPROBE_BLACKLIST", "pcspkr floppy"),
+            ("DIB_DEV_USER_PASSWORD", "sesame-4712"),
+            ("DIB_DEV_USER_PWDLESS_SUDO", "yes"),
+            ("DIB_DEV_USER_USERNAME", "tester"),
             ("DIB_DHCP_TIMEOUT", "17"),
+            ("DIB_DPKG_MANIFEST", &file("manifest.json")),
+            ("DIB_GROWVOLS_ARGS", "/var=80% /home=2GiB"),
+            ("DIB_GROWVOLS_TRIGGER", "systemd"),
+            ("DIB_MODPROBE_BLACKLIST", "pcspkr floppy"),
             ("https_proxy", "http://someone:sesame-4712@127.0.0.1:9"),
         ],
     )
 }
 
 #[test]
-fn apt_conf_and_apt_preferences_do_nothing_unasked() -> Result<()> {
+fn apt_conf_and_apt_preferences_bring_what_the_builder_names() -> Result<()> {
     let image = server()?;
-    image.lacks(&["/etc/apt/apt.conf", "/etc/apt/preferences"])
+    ensure!(image.text("/etc/apt/apt.conf")? == "APT::Get::Show-Versions \"true\";\n");
+    let pin = image.text("/etc/apt/preferences")?;
+    ensure!(
+        pin.starts_with("Package: of-the-probe\nPin: version 1.2-3\nPin-Priority: 1001\n"),
+        "{pin}"
+    );
+    Ok(())
 }
 
 #[test]
@@ -153,7 +175,19 @@ fn base_has_a_second_compile_hit_the_cache_outside_of_the_image() -> Result<()> 
     ensure!(first.contains("miss"), "first: {first}");
     ensure!(second.contains("direct_cache_hit"), "second: {second}");
     ensure!(image.text("/probe/ccache-outside")? == "yes\n");
+    // What ccache itself says: `  Hits:    1 /   2 (50.00 %)`.
+    let said = image.text("/probe/ccache-stats")?;
+    let hits = said.lines().find_map(|line| line.trim().strip_prefix("Hits:"));
+    let hits = hits.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    ensure!(hits.is_some_and(|hits| hits > 0), "{said}");
     image.lacks(&["/tmp/ccache"])
+}
+
+#[test]
+fn cache_url_fetches_in_the_image_as_well() -> Result<()> {
+    let image = server()?;
+    ensure!(image.text("/probe/cached")? == image.text("/etc/debian_version")?);
+    image.has(&["/usr/local/bin/cache-url"])
 }
 
 #[test]
@@ -164,6 +198,31 @@ fn cloud_init_growpart_and_cloud_init_disable_resizefs() -> Result<()> {
     let config = image.text("/etc/cloud/cloud.cfg")?;
     ensure!(config.contains("cloud_init_modules:"), "{config}");
     ensure!(!config.contains("- resizefs") && !config.contains("- growpart"), "{config}");
+    Ok(())
+}
+
+#[test]
+fn debian_systemd_is_debian() -> Result<()> {
+    let image = server()?;
+    image.installed(&["systemd-sysv", "cloud-init"])?;
+    let elements = image.text("/etc/dib-manifests/dib-element-manifest")?;
+    for element in ["debian", "debian-minimal", "debian-systemd", "growvols"] {
+        ensure!(elements.lines().any(|line| line == element), "no {element} in {elements}");
+    }
+    Ok(())
+}
+
+#[test]
+fn devuser_may_log_in_and_become_root() -> Result<()> {
+    let image = server()?;
+    ensure!(image.text("/etc/passwd")?.contains("\ntester:x:1000:1000::/home/tester:/bin/bash\n"));
+    let keys = "/home/tester/.ssh/authorized_keys";
+    ensure!(image.text(keys)? == "ssh-ed25519 BBBB who@builds\n");
+    let entry = image.entry(keys).context("no keys")?;
+    ensure!(entry.starts_with("-rw------- 1000/1000"), "{entry}");
+    ensure!(image.text("/etc/sudoers.d/tester")? == "tester ALL=(ALL) NOPASSWD:ALL\n");
+    let shadow = image.text("/etc/shadow")?;
+    ensure!(shadow.lines().any(|line| line.starts_with("tester:$")), "no password");
     Ok(())
 }
 
@@ -180,6 +239,15 @@ fn dhcp_all_interfaces_waits_for_cards() -> Result<()> {
     ensure!(script.starts_with("-rwxr-xr-x 0/0"), "{script}");
     image.lacks(&["/etc/network/interfaces.d/eth0"])?;
     image.installed(&["isc-dhcp-client", "ifupdown", "ndisc6"])
+}
+
+#[test]
+fn disable_selinux_and_stable_interface_names_change_what_was_there() -> Result<()> {
+    let image = server()?;
+    let config = image.text("/etc/selinux/config")?;
+    ensure!(config == "# of the probe\nSELINUX=disabled\nSELINUXTYPE=default\n", "{config}");
+    image.has(&["/etc/systemd/network/10-probe.link"])?;
+    image.lacks(&["/etc/systemd/network/99-default.link"])
 }
 
 #[test]
@@ -214,6 +282,24 @@ fn dkms_grub2_mellanox_and_posix_have_their_packages() -> Result<()> {
 }
 
 #[test]
+fn epel_does_nothing_to_debian() -> Result<()> {
+    let image = server()?;
+    image.lacks(&["/etc/yum.repos.d", "/etc/yum.repos.d/epel.repo"])
+}
+
+#[test]
+fn growvols_grows_at_boot() -> Result<()> {
+    let image = server()?;
+    image.installed(&["cloud-guest-utils", "fdisk", "lvm2", "xfsprogs"])?;
+    image.enabled("growvols.service")?;
+    let settings = image.text("/etc/default/growvols")?;
+    ensure!(settings.starts_with("GROWVOLS_ARGS=\"/var=80% /home=2GiB\"\n"), "{settings}");
+    let program = image.entry("/usr/local/sbin/growvols").context("no program")?;
+    ensure!(program.starts_with("-rwxr-xr-x 0/0"), "{program}");
+    Ok(())
+}
+
+#[test]
 fn iscsi_boot_tells_the_initial_ram_disk() -> Result<()> {
     let image = server()?;
     ensure!(image.text("/etc/iscsi/iscsi.initramfs")? == "ISCSI_AUTO=true\n");
@@ -241,6 +327,7 @@ fn local_config_has_apt_use_the_proxy_and_leaves_none() -> Result<()> {
     image.lacks(&["/etc/apt/apt.conf.d/60local-config-proxy"])?;
     let found = Command::new("grep").args(["-c", "sesame-4712"]).arg(&image.tar).output()?;
     ensure!(found.stdout == b"0\n", "the proxy's password is in the image");
+    ensure!(image.text("/root/.ssh/authorized_keys")? == "ssh-ed25519 AAAA who@builds\n");
     Ok(())
 }
 
@@ -252,6 +339,13 @@ fn source_repositories_lay_a_repository_down() -> Result<()> {
     let manifest = image.text("/etc/dib-manifests/dib-manifest-git-server")?;
     ensure!(manifest.starts_with("probe git /opt/sources "), "{manifest}");
     Ok(())
+}
+
+#[test]
+fn svc_map_knows_the_names_of_services() -> Result<()> {
+    let image = server()?;
+    ensure!(image.text("/probe/services")? == "of-debian\nof-all\nunheard-of\n");
+    image.has(&["/usr/local/bin/svc-map"])
 }
 
 #[test]
@@ -268,18 +362,11 @@ fn sysctl_writes_what_the_next_boot_reads() -> Result<()> {
 fn python() -> Result<Image> {
     Image::build(
         "python",
-        &[
-            "debian-minimal",
-            "probe-mirror",
-            "pypi",
-            "pip-cache",
-            "pip-and-virtualenv",
-            "simple-init",
-        ],
+        &shipped::PYTHON,
         &[
             ("DIB_DEBIAN_KERNEL", "none"),
             ("DIB_NO_PYPI_PIP", "1"),
-            ("NO_SOURCE_REPOSITORIES", "1"),
+            ("DIB_INSTALLTYPE_glean", "package"),
             ("DIB_INSTALLTYPE_pip_and_virtualenv", "package"),
         ],
     )
@@ -323,18 +410,25 @@ fn simple_init_installs_glean_and_forgets_interfaces() -> Result<()> {
     image.lacks(&["/etc/network/interfaces.d/eth0", "/usr/bin/cloud-init"])
 }
 
+#[test]
+fn tpm_emulator_builds_its_programs_and_starts_them_at_boot() -> Result<()> {
+    let image = python()?;
+    ensure!(image.text("/probe/tpm")? == "simulator of the probe\nemulator of the probe\n");
+    image.installed(&["libtss2-dev", "swig", "tpm2-abrmd", "tpm2-tools"])?;
+    image.has(&["/usr/sbin/tpm2-abrmd", "/usr/local/bin/init_tpm_server"])?;
+    // Needed to build, and gone.
+    image.lacks(&["/usr/bin/g++", "/usr/bin/libtoolize"])?;
+    for unit in ["tpm_server.service", "tpm2-abrmd.service", "keylime-ima-emulator.service"] {
+        image.enabled(unit)?;
+    }
+    Ok(())
+}
+
 /// Elements that work on the kernel and its initial RAM disk.
 fn kernel() -> Result<Image> {
     Image::build(
         "kernel",
-        &[
-            "debian-minimal",
-            "probe-kernel",
-            "dracut-regenerate",
-            "disable-nouveau",
-            "iso",
-            "cleanup-kernel-initrd",
-        ],
+        &shipped::KERNEL,
         &[
             ("DIB_DEBIAN_KERNEL", "cloud"),
             ("DIB_DRACUT_ENABLED_MODULES", "[{name: lvm, packages: [lvm2]}]"),

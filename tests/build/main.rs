@@ -4,6 +4,7 @@
 //! of its own. The archive is the one that this machine is set up for.
 
 mod bad_hooks;
+mod board;
 mod cloud_image;
 mod concurrent;
 mod contract;
@@ -19,6 +20,7 @@ mod published;
 mod ramdisks;
 mod registry;
 mod scratch;
+mod rpm;
 mod selftest;
 
 use std::process::Command;

@@ -9,6 +9,7 @@ const HEAD: &str = "#!/bin/bash\nset -eu -o pipefail\nmkdir -p /probe\n";
 pub(crate) fn write(env: &TestEnv) -> Result<()> {
     probe(env)?;
     mirror(env)?;
+    tpm(env)?;
     kernel(env)
 }
 
@@ -49,12 +50,21 @@ fn probe(env: &TestEnv) -> Result<()> {
              case ${{https_proxy:-}} in *@127.0.0.1:9) echo yes ;; *) echo no ;; esac > /probe/proxy\n\
              grep -l sesame /etc/apt/apt.conf.d/* | sed 's#.*/##' > /probe/apt-proxy\n\
              sysctl-set-value kernel.panic 7\nsysctl-write-value net.example.unknown 1 'said so'\n\
-             ! sysctl-set-value net.example.other 1\n! sysctl-write-value kernel.panic 8\n"
+             ! sysctl-set-value net.example.other 1\n! sysctl-write-value kernel.panic 8\n\
+             svc-map here there unheard-of > /probe/services\n\
+             cache-url file:///etc/debian_version /probe/cached\n"
         ),
+    )?;
+    env.element("probe/svc-map", "here:\n  debian: of-debian\nthere:\n  default: of-all\n")?;
+    env.element(
+        "probe/pre-install.d/50-probe",
+        "#!/bin/bash\nset -eu\nmkdir -p /etc/selinux /etc/systemd/network\n\
+         printf '# of the probe\\nSELINUX=enforcing\\nSELINUXTYPE=default\\n' > /etc/selinux/config\n\
+         for link in 99-default 10-probe; do ln -s /dev/null /etc/systemd/network/$link.link; done\n",
     )?;
     env.element(
         "probe/post-install.d/50-probe",
-        &format!("{HEAD}{compile}CCACHE_STATSLOG=/probe/ccache-second gcc -c a.c -o a.o\n"),
+        &format!("{HEAD}{compile}CCACHE_STATSLOG=/probe/ccache-second gcc -c a.c -o a.o\nccache -s > /probe/ccache-stats\n"),
     )?;
     env.element(
         "probe/cleanup.d/50-probe",
@@ -94,6 +104,62 @@ with open(os.path.join(directory, "index.html"), "w") as index:
             "{HEAD}echo \"$DIB_PYTHON_PIP, $DIB_PYTHON_VIRTUALENV\" > /probe/pip\n\
              {{ grep ' /tmp/pip ' /proc/mounts; echo \"$PIP_CACHE_DIR\"; }} > /probe/pip-cache\n"
         ),
+    )
+}
+
+/// Sources that stand for the simulator's and Keylime's, as archives of fixed dates.
+fn tpm(env: &TestEnv) -> Result<()> {
+    let script = r##"set -e
+mkdir -p ibmtpm/src keylime/scripts
+echo 'int puts(const char *s); int main(void) { puts("simulator of the probe"); return 0; }' > ibmtpm/src/tpm_server.c
+printf 'all: tpm_server\n' > ibmtpm/src/makefile
+printf '#!/bin/sh\n' > keylime/scripts/init_tpm_server
+echo glean > keylime/requirements.txt
+cat > keylime/pyproject.toml <<'END'
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+END
+cat > keylime/backend.py <<'END'
+import os
+import zipfile
+
+
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    name = "keylime-6.2-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(directory, name), "w") as wheel:
+        script = zipfile.ZipInfo("keylime-6.2.data/scripts/keylime_ima_emulator")
+        script.external_attr = 0o100755 << 16
+        wheel.writestr(script, "#!/bin/sh\necho emulator of the probe\n")
+        info = "keylime-6.2.dist-info/"
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: keylime\nVersion: 6.2\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(info + "RECORD", "")
+    return name
+END
+for name in ibmtpm keylime; do
+    tar -c --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=a+rX,u+w,g-w -C $name . | gzip -n > "$0/$name.tar.gz"
+done
+"##;
+    let sources = env.path("elements/probe-mirror/sources");
+    fs_err::create_dir_all(&sources)?;
+    let work = tempfile::tempdir_in(env.directory.path())?;
+    let output = std::process::Command::new("sh")
+        .args(["-c", script])
+        .arg(&sources)
+        .current_dir(work.path())
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    env.element(
+        "probe-mirror/environment.d/50-probe-mirror.bash",
+        "for name in ibmtpm keylime; do\n\
+         export DIB_REPOTYPE_$name=tar DIB_REPOREF_$name=. DIB_REPOLOCATION_$name=file://$TMP_HOOKS_PATH/sources/$name.tar.gz\n\
+         done\n",
+    )?;
+    env.element(
+        "probe-mirror/post-install.d/95-probe-mirror",
+        &format!("{HEAD}{{ tpm_server; keylime_ima_emulator; }} > /probe/tpm\n"),
     )
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use goldsmith_tests::server;
+use goldsmith_tests::{TestEnv, server, shipped};
 
 use crate::with_os;
 
@@ -30,6 +30,19 @@ const BUILT: [(&str, &[&str]); 8] = [
         "build::the_kernel_and_its_ram_disk_come_out",
         &["debian-minimal", "baremetal", "select-boot-kernel-initrd"],
     ),
+];
+
+/// Images of the build tier that serve many tests.
+const IMAGES: [&[&str]; 9] = [
+    &shipped::SERVER,
+    &shipped::PYTHON,
+    &shipped::KERNEL,
+    &shipped::BOARD,
+    &shipped::GPT,
+    &shipped::CENTOS,
+    &shipped::FEDORA,
+    &shipped::OPENSUSE,
+    &["small", "no-final-image"],
 ];
 
 /// The lines `  ELEMENT: TEST` of a section of tests/compat/exercised.yaml.
@@ -68,14 +81,35 @@ fn every_test_that_is_named_exists() -> Result<()> {
     Ok(())
 }
 
+/// The elements that the command line names, and all that these need.
+fn graph(env: &TestEnv, named: &[&str]) -> Result<String> {
+    let graph = env.run(&[&["elements", "graph"][..], named].concat())?;
+    ensure!(graph.status == 0, "{graph:?}");
+    Ok(graph.stdout)
+}
+
 #[test]
 fn our_elements_are_built_by_the_tests_that_are_named() -> Result<()> {
     let env = with_os()?;
+    env.element("small/element-provides", "operating-system\n")?;
+    for probe in ["", "-mirror", "-kernel", "-board", "-rpm", "-zypper"] {
+        env.element(&format!("probe{probe}/README.rst"), "Stands for a test's own.\n")?;
+        env.element(&format!("probe{probe}/install.d/10-probe"), "#!/bin/bash\n")?;
+    }
     let built: BTreeMap<_, _> = BUILT.into_iter().collect();
+    let mut images = String::new();
+    for named in IMAGES {
+        images += &graph(&env, named)?;
+    }
     for (element, test) in section("shipped")? {
-        let named = built.get(test.as_str()).with_context(|| format!("{test} is not known"))?;
-        let graph = env.run(&[&["elements", "graph"][..], named].concat())?;
-        ensure!(graph.stdout.contains(&format!("  \"{element}\" [")), "{test}: no {element}");
+        let node = format!("  \"{element}\" [");
+        match built.get(test.as_str()) {
+            Some(named) => ensure!(graph(&env, named)?.contains(&node), "{test}: no {element}"),
+            None => {
+                ensure!(test.starts_with("build::"), "{test} is not known");
+                ensure!(images.contains(&node), "no image has {element}");
+            }
+        }
     }
     Ok(())
 }

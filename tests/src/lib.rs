@@ -6,6 +6,7 @@ mod host;
 mod initramfs;
 mod namespace;
 pub mod server;
+pub mod shipped;
 mod tree;
 mod user;
 mod vm;

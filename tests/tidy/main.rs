@@ -1,5 +1,7 @@
 //! Repository rules: what house.md calls invariants, checked on every commit.
 
+mod elements;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -268,7 +268,7 @@ impl Walk<'_> {
 /// policy. Without it only hooks write labels, and those are the image's.
 fn labels_are_the_hosts() -> bool {
     static HAS_SELINUX: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
-        std::fs::read_to_string("/proc/filesystems")
+        fs_err::read_to_string("/proc/filesystems")
             .is_ok_and(|list| list.lines().any(|line| line.ends_with("\tselinuxfs")))
     });
     *HAS_SELINUX
