@@ -15,6 +15,8 @@ use crate::error::{Failure, Kind, Result};
 use crate::request::Request;
 
 const GIB: u64 = 1 << 30;
+/// The memory that a tmpfs wants, as `DIB_MIN_TMPFS` has it: half of it, in GiB.
+const LEAST: &str = "2";
 /// Where the kernel shows control groups.
 const GROUPS: &str = "/sys/fs/cgroup";
 
@@ -64,8 +66,8 @@ fn is_full(scratch: &OwnedFd) -> bool {
         .is_ok_and(|stat| stat.f_bfree < stat.f_blocks / 100 || stat.f_ffree == 0)
 }
 
-/// Decides where phases write to: a tmpfs of half the memory, when the user asks for one, there is
-/// enough of it and the kind of image does not say otherwise.
+/// Decides where phases write to: a tmpfs of half the memory, when there is enough of it and
+/// neither the user nor the kind of image says otherwise.
 ///
 /// # Errors
 ///
@@ -77,7 +79,7 @@ pub(super) fn choose(session: &Session, request: &Request) -> Result<Upper> {
     if set("DIB_NO_TMPFS").is_some_and(|no| no != "0") || request.ramdisk.is_some() || hardened {
         return Ok(Upper::Disk);
     }
-    let Some(least) = set("DIB_MIN_TMPFS") else { return Ok(Upper::Disk) };
+    let least = set("DIB_MIN_TMPFS").unwrap_or(LEAST);
     let least: u64 = least.parse().map_err(|_error| {
         Failure::new(Kind::Usage, format!("DIB_MIN_TMPFS is {least:?}: it is a number of GiB"))
     })?;
@@ -92,7 +94,14 @@ pub(super) fn choose(session: &Session, request: &Request) -> Result<Upper> {
     } else {
         return Ok(Upper::Memory(memory.bytes / 2));
     };
-    session.reporter.warn(format!("no tmpfs: {why}; phases write to disk"));
+    let reporter = &session.reporter;
+    let text = format!("no tmpfs: {why}; phases write to disk");
+    // What nobody asked for is not missed.
+    if set("DIB_MIN_TMPFS").is_some() {
+        reporter.warn(text)
+    } else {
+        reporter.info(text)
+    }
     Ok(Upper::Disk)
 }
 
