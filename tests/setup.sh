@@ -31,6 +31,21 @@ need_packages() {
     fi
 }
 
+# Finds Debian's docker-registry, or unpacks it into the directory $1: installed, it would be a
+# service that starts by itself.
+need_docker_registry() {
+    ! command -v docker-registry > /dev/null 2>&1 || return 0
+    if [ ! -x "$1/usr/bin/docker-registry" ]; then
+        [ "$(id -u)" != 0 ] || apt-get update -q
+        rm -rf "$1" "$1.new"
+        mkdir -p "$1.new"
+        (cd "$1.new" && apt-get download -q docker-registry && dpkg-deb -x docker-registry_*.deb .)
+        chmod -R a+rX "$1.new"
+        mv "$1.new" "$1"
+    fi
+    export PATH=$PATH:$1/usr/bin
+}
+
 need_rust() {
     if ! command -v cargo > /dev/null 2>&1; then
         echo "missing: a Rust toolchain; see https://rustup.rs" >&2
