@@ -108,7 +108,8 @@ fn images_go_to_a_registry_and_come_back() -> Result<()> {
     read_by_others(&env)?;
     let registry = DockerRegistry::start(env.directory.path())?;
     sent_and_fetched(&env, &registry.host)?;
-    fetched_from_others(&env, &registry.host, &build)
+    fetched_from_others(&env, &registry.host, &build)?;
+    built_by_a_container_file(&env, &registry.host)
 }
 
 /// What skopeo and umoci say of the archives.
@@ -169,6 +170,40 @@ fn sent_and_fetched(env: &TestEnv, host: &str) -> Result<()> {
     ensure!(env.run(&["store", "rm", &name])?.status == 2);
     let absent = env.run(&["run", "--image", "no-such-image", "--", "true"])?;
     ensure!(absent.status == 2, "{absent:#?}");
+    Ok(())
+}
+
+/// The element of diskimage-builder's, without a container engine.
+fn built_by_a_container_file(env: &TestEnv, host: &str) -> Result<()> {
+    let context = env.path("context");
+    fs_err::create_dir_all(context.join("deep"))?;
+    fs_err::write(context.join("deep/copied"), "of the context\n")?;
+    let text = format!(
+        "ARG TAG=none\nFROM {host}/team/app:$TAG\nARG WORD\nENV NAME=value PLACE=/srv\nRUN echo $NAME-$WORD > /made && \\\n    cat /etc/mark >> /made\nCOPY deep ${{PLACE}}/there/\nWORKDIR $PLACE\nRUN [\"/bin/sh\", \"-c\", \"pwd >> /made\"]\nUSER nobody\nRUN id -un > /tmp/who\nUSER root\nRUN cat /tmp/who >> /made\n"
+    );
+    fs_err::write(env.path("Containerfile"), text)?;
+    let line =
+        ["build", "-n", "--progress", "plain", "-t", "tar", "-o", "contained", "containerfile"];
+    let build = |options: &str| -> Result<goldsmith_tests::Ran> {
+        let mut command = env.command("goldsmith")?;
+        command
+            .env("GOLDSMITH_PLAIN_HTTP", host)
+            .env("DIB_CONTAINERFILE_DOCKERFILE", env.path("Containerfile"))
+            .env("DIB_CONTAINER_CONTEXT", env.path("context"))
+            .env("DIB_CONTAINERFILE_BUILDOPTS", options)
+            .args(line);
+        goldsmith_tests::ran(&mut command)
+    };
+    ok(&build("--build-arg TAG=1 --build-arg WORD=w")?)?;
+    let tar = env.path("contained.tar");
+    ensure!(crate::member(&tar, "./made")? == "value-w\nof-the-registry\n/srv\nnobody\n");
+    ensure!(crate::member(&tar, "./srv/there/copied")? == "of the context\n");
+    // Nothing has changed: nothing is run.
+    let again = build("--build-arg TAG=1 --build-arg WORD=w")?;
+    ensure!(again.status == 0 && again.stderr.contains("is up to date"), "{again:#?}");
+    fs_err::write(env.path("Containerfile"), "FROM x\nADD a /\n")?;
+    let refused = build("")?;
+    ensure!(refused.status == 3 && refused.stderr.contains("line 2: ADD"), "{refused:#?}");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Bases that goldsmith makes itself: the image's and the tools container's.
 
+pub mod containerfile;
 mod form;
 mod image;
 mod import;
@@ -56,6 +57,8 @@ enum Origin {
     Oci(oci::OciBase),
     /// A published image whose checksum is known.
     Image(Source),
+    /// A container file on an image of a registry.
+    File(Box<containerfile::FileBase>),
 }
 
 impl BasePlan {
@@ -63,7 +66,7 @@ impl BasePlan {
     pub fn source(&self) -> Option<&Source> {
         match &self.origin {
             Origin::Image(source) => Some(source),
-            Origin::Debian { .. } | Origin::Oci(_) => None,
+            Origin::Debian { .. } | Origin::Oci(_) | Origin::File(_) => None,
         }
     }
 }
@@ -178,6 +181,7 @@ impl<'a> Bootstrap<'a> {
             Origin::Debian { spec, releases } => self.bootstrap(plan, spec, releases),
             Origin::Oci(image) => self.take(image),
             Origin::Image(source) => self.import(&plan.recipe.name, source),
+            Origin::File(base) => self.follow(base),
         })
     }
 

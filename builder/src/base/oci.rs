@@ -1,7 +1,7 @@
 //! Bases that are images of a registry.
 
 use goldsmith_images::digest::Digest;
-use goldsmith_images::oci::{Platform, Reference};
+use goldsmith_images::oci::{Platform, Reference, Run};
 use goldsmith_images::registry::{Pulled, Registry};
 use serde::{Deserialize, Serialize};
 
@@ -32,15 +32,17 @@ impl OciBase {
 
 /// What a name stood for when it was looked up last.
 #[derive(Debug, Serialize, Deserialize)]
-struct Resolved {
+pub(super) struct Resolved {
     /// Seconds since the epoch; garbage collection reads it.
     created: u64,
     /// An index or a manifest.
     named: Digest,
     /// The manifest.
-    manifest: Digest,
+    pub(super) manifest: Digest,
     /// When the image was made, if it says so.
-    made: Option<i64>,
+    pub(super) made: Option<i64>,
+    /// How it wants to be run.
+    pub(super) run: Run,
 }
 
 impl Bootstrap<'_> {
@@ -55,17 +57,22 @@ impl Bootstrap<'_> {
             Failure::wrap(Kind::Configuration, "base.yaml", &error)
                 .hint("image: HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:DIGEST")
         })?;
-        let resolved = self.resolved(&reference, arch)?;
+        let (image, resolved) = self.image(&reference, arch)?;
         let key = KeyBuilder::new("oci-base")
             .part("manifest", resolved.manifest.to_string())
             .part("unpacker", crate::registry::layers::UNPACKER)
             .finish();
         let recipe = Recipe { name: name.to_owned(), key, networked: false };
-        let image = OciBase { reference: reference.pinned(resolved.named), arch: arch.to_owned() };
-        let made = resolved.made.filter(|made| *made > 0);
-        let epoch = made.unwrap_or(epoch);
+        let epoch = Some(resolved.made.unwrap_or(epoch));
         let reference = image.name();
-        Ok(BasePlan { recipe, epoch: Some(epoch), reference, origin: Origin::Oci(image) })
+        Ok(BasePlan { recipe, epoch, reference, origin: Origin::Oci(image) })
+    }
+
+    /// An image by its digest, and what is known of it.
+    pub(super) fn image(&self, reference: &Reference, arch: &str) -> Result<(OciBase, Resolved)> {
+        let resolved = self.resolved(reference, arch)?;
+        let reference = reference.pinned(resolved.named);
+        Ok((OciBase { reference, arch: arch.to_owned() }, resolved))
     }
 
     /// What a name stands for: asked of the registry, or known for less than an hour; a digest
@@ -100,7 +107,8 @@ impl Bootstrap<'_> {
             created: now(),
             named: found.named,
             manifest: found.image.digest,
-            made: made.map(|time| time.timestamp()),
+            made: made.map(|time| time.timestamp()).filter(|made| *made > 0),
+            run: found.config.config.unwrap_or_default(),
         };
         let record = serde_json::to_value(&resolved)
             .map_err(|error| Failure::wrap(Kind::Internal, "a step record", &error))?;

@@ -2,6 +2,7 @@
 
 mod batch;
 mod block_device;
+mod containerfile;
 mod element_info;
 mod get_kernel;
 mod getopt;
@@ -10,6 +11,7 @@ mod qemu_options;
 
 pub use batch::diskimage_builder;
 pub use block_device::dib_block_device;
+pub use containerfile::containerfile;
 pub use element_info::element_info;
 pub use get_kernel::disk_image_get_kernel;
 pub use image_create::{disk_image_create, ramdisk_image_create, types};

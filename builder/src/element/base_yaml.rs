@@ -206,7 +206,7 @@ fn holds(when: Option<&str>) -> bool {
 }
 
 /// Expands `${NAME}`, `${NAME:-default}` and `$NAME`; defaults may nest.
-fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
+pub fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("${") {

@@ -100,19 +100,8 @@ impl<'a> Chain<'a> {
             commands.insert(squashfs::PACKAGE.to_owned());
         }
         let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
-        let base = match &prepared.base {
-            Some((_, Base::Debian(debian))) => {
-                Some(bootstrap.plan("base", base::archive(debian, request, &mirror))?)
-            }
-            Some((element, Base::Image(image))) => {
-                Some(bootstrap.plan_image(image, element, &request.arch)?)
-            }
-            Some((_, Base::Oci(oci))) => {
-                let made = tools.epoch.unwrap_or_default();
-                Some(bootstrap.plan_oci("base", oci, &request.arch, made)?)
-            }
-            None => None,
-        };
+        let made = tools.epoch.unwrap_or_default();
+        let base = image_base(&bootstrap, request, prepared, &mirror, made)?;
         breaks::check(&request.env)?;
         let epoch = request
             .env
@@ -139,6 +128,30 @@ impl<'a> Chain<'a> {
         let steps = links.steps;
         Ok(Self { bootstrap, tools, base, environment, epoch, steps })
     }
+}
+
+/// The image's base, when an element asks for one; one that does not say of when it is is of
+/// `epoch`.
+fn image_base(
+    bootstrap: &Bootstrap<'_>,
+    request: &Request,
+    prepared: &Prepared,
+    mirror: &Mirror,
+    epoch: i64,
+) -> Result<Option<BasePlan>> {
+    const NAME: &str = "base";
+    let plan = match (&prepared.base, &prepared.containerfile) {
+        (Some((_, Base::Debian(debian))), _) => {
+            bootstrap.plan(NAME, base::archive(debian, request, mirror))
+        }
+        (Some((element, Base::Image(image))), _) => {
+            bootstrap.plan_image(image, element, &request.arch)
+        }
+        (Some((_, Base::Oci(oci))), _) => bootstrap.plan_oci(NAME, oci, &request.arch, epoch),
+        (None, Some(wanted)) => bootstrap.plan_containerfile(NAME, wanted, &request.arch, epoch),
+        (None, None) => return Ok(None),
+    };
+    plan.map(Some)
 }
 
 /// Hooks that configure package managers learn the mirror; it is the user's, or the host's.

@@ -32,6 +32,8 @@ pub struct Prepared {
     pub(super) shipped: Shipped,
     /// The directory of the element that asks for a base, and the base.
     pub(super) base: Option<(PathBuf, base_yaml::Base)>,
+    /// The container file that makes a base, when no element has one of its own.
+    pub(super) containerfile: Option<crate::base::containerfile::Wanted>,
 }
 
 /// Resolves elements, hooks and the disk; touches nothing but the store's shipped elements.
@@ -57,13 +59,21 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     let wanted = crate::compat::implicit_elements(request);
     let graph = resolve(&catalogue, &wanted)?;
     let base = find_base(&graph, request)?;
-    let left_out: Vec<String> = base
+    let containerfile = match &base {
+        Some(_) => None,
+        None => crate::compat::containerfile(request, &graph, session.store.root())?,
+    };
+    let mut left_out: Vec<String> = base
         .iter()
         .flat_map(|(path, base)| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             base.replaces().iter().map(move |hook| format!("{name}/{hook}"))
         })
         .collect();
+    let containerfile = containerfile.map(|(hook, wanted)| {
+        left_out.push(hook);
+        wanted
+    });
     let hooks = collect(&graph, &left_out)?;
     if let Some(element) = hooks.element_of("first-boot.d") {
         session.reporter.warn(format!(
@@ -90,7 +100,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
         seed: &seed,
         epoch: 0,
     })?;
-    Ok(Prepared { graph, hooks, disk, shipped, base })
+    Ok(Prepared { graph, hooks, disk, shipped, base, containerfile })
 }
 
 fn find_base(
