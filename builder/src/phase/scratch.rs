@@ -98,9 +98,9 @@ pub(super) fn choose(session: &Session, request: &Request) -> Result<Upper> {
     let text = format!("no tmpfs: {why}; phases write to disk");
     // What nobody asked for is not missed.
     if set("DIB_MIN_TMPFS").is_some() {
-        reporter.warn(text)
+        reporter.warn(text);
     } else {
-        reporter.info(text)
+        reporter.info(text);
     }
     Ok(Upper::Disk)
 }
