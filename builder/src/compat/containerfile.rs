@@ -9,8 +9,8 @@ use crate::error::{Failure, Kind, Result};
 use crate::request::Request;
 
 /// The element and the hook that calls a container engine.
-const ELEMENT: &str = "containerfile";
-const HOOK: &str = "root.d/08-containerfile";
+pub(super) const ELEMENT: &str = "containerfile";
+pub(super) const HOOK: &str = "root.d/08-containerfile";
 
 /// The container file that goldsmith builds itself, and the hook that this replaces; nothing
 /// when no element asks for one, or none is found: the hook then says so.

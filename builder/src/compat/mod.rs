@@ -42,6 +42,9 @@ const NO_DISK: &str = "no-final-image";
 /// [`LIB`]: crate::phase::paths::LIB
 pub const REPLACED: [(&str, &str); 1] = [("bin/extract-image", "extract-image")];
 
+/// Hooks of elements that goldsmith does not run, by element: what they do it does itself.
+pub const REPLACED_HOOKS: [(&str, &str); 1] = [(containerfile::ELEMENT, containerfile::HOOK)];
+
 /// A program of diskimage-builder's: takes its arguments, returns its exit status.
 pub type Personality = fn(&[std::ffi::OsString]) -> crate::error::Result<u8>;
 

@@ -39,7 +39,10 @@ pub(super) fn read(element: &Element) -> Result<Facts> {
     for entry in walkdir::WalkDir::new(&element.path).follow_links(true).sort_by_file_name() {
         let Ok(entry) = entry else { continue };
         let file = entry.path().strip_prefix(&element.path).unwrap_or(entry.path()).to_path_buf();
-        let own = crate::compat::REPLACED.iter().any(|(name, _)| file == Path::new(name));
+        let own = crate::compat::REPLACED.iter().any(|(name, _)| file == Path::new(name))
+            || crate::compat::REPLACED_HOOKS
+                .iter()
+                .any(|(of, hook)| element.name == *of && file == Path::new(hook));
         let ours = own || replaced.iter().any(|hook| file == Path::new(hook));
         if !entry.file_type().is_file() || ours {
             continue;
