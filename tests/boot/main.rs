@@ -3,6 +3,7 @@
 //! What begins with `full_` runs with `tests/run --full` only: CI boots few guests.
 
 mod deploy;
+mod growvols;
 mod ramdisk;
 
 use std::time::Duration;

@@ -19,8 +19,8 @@ mod probe;
 mod published;
 mod ramdisks;
 mod registry;
-mod scratch;
 mod rpm;
+mod scratch;
 mod selftest;
 
 use std::process::Command;

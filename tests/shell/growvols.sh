@@ -13,7 +13,7 @@ echo 11811160064
 STUB
 script "$bin/partx" <<'STUB'
 #!/bin/bash
-if [[ $1 == --show ]]; then
+if [[ $1 == --raw ]]; then
     printf '1 2048 2048\n2 4096 2093056\n'
 else
     echo "${0##*/} $*" >> "$RECORD"
@@ -27,7 +27,6 @@ script "$bin/lsblk" <<'STUB'
 #!/bin/bash
 case $* in
     *NAME,TYPE*) printf 'vg-root lvm\nvda2 part\nvda disk\n' ;;
-    *NAME,PARTN*) printf '/dev/vda \n/dev/vda1 1\n/dev/vda2 2\n' ;;
     *LABEL*root) echo img-rootfs ;;
     *LABEL*) echo ;;
     *MOUNTPOINT*root) echo / ;;
