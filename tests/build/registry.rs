@@ -1,60 +1,11 @@
 //! Images for registries: built, read by other tools, pushed to a real registry, pulled back.
 
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
-use goldsmith_tests::{TestEnv, free_port};
+use anyhow::{Context, Result, ensure};
+use goldsmith_tests::{DockerRegistry, TestEnv};
 
 use crate::ok;
-
-/// Debian's registry on the loopback interface; it ends when dropped.
-struct DockerRegistry {
-    child: Child,
-    host: String,
-}
-
-impl DockerRegistry {
-    fn start(directory: &Path) -> Result<Self> {
-        let port = free_port()?;
-        let config = directory.join("registry.yml");
-        let root = directory.join("registry");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
-            root.display()
-        );
-        fs_err::write(&config, text)?;
-        let child = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("docker-registry, of the package of that name")?;
-        let mut registry = Self { child, host: format!("127.0.0.1:{port}") };
-        for _ in 0..600 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Ok(registry);
-            }
-            if let Some(status) = registry.child.try_wait()? {
-                bail!("docker-registry: {status}");
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        bail!("docker-registry does not listen")
-    }
-}
-
-impl Drop for DockerRegistry {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 /// Runs another tool, which must succeed, and returns what it prints.
 fn tool(env: &TestEnv, name: &str, arguments: &[&str]) -> Result<String> {

@@ -33,7 +33,7 @@ const BUILT: [(&str, &[&str]); 8] = [
 ];
 
 /// Images of the build tier that serve many tests.
-const IMAGES: [&[&str]; 9] = [
+const IMAGES: [&[&str]; 10] = [
     &shipped::SERVER,
     &shipped::PYTHON,
     &shipped::KERNEL,
@@ -43,6 +43,7 @@ const IMAGES: [&[&str]; 9] = [
     &shipped::FEDORA,
     &shipped::OPENSUSE,
     &["small", "no-final-image"],
+    &["containerfile"],
 ];
 
 /// The lines `  ELEMENT: TEST` of a section of tests/compat/exercised.yaml.

@@ -1,6 +1,7 @@
 //! Shared pieces of the test tiers: where things are, running the program, hosts left as
 //! they were.
 
+mod docker_registry;
 mod env;
 mod host;
 mod initramfs;
@@ -11,6 +12,7 @@ mod tree;
 mod user;
 mod vm;
 
+pub use docker_registry::DockerRegistry;
 pub use env::{Ran, TestEnv, ran, require};
 pub use host::HostInvariant;
 pub use initramfs::Initramfs;

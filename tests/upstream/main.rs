@@ -3,6 +3,7 @@
 //!
 //! `GOLDSMITH_UPSTREAM` is the directory of diskimage-builder's elements.
 
+mod containers;
 mod elements;
 mod image;
 mod kernels;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         trial("elements_of_ubuntu_with_the_archive_of_debian", ubuntu::ubuntu),
         trial("ramdisks_of_deployment_and_hardware", ramdisk_of_hardware),
         trial("full_ramdisk_by_dracut_has_the_modules_of_elements", ramdisk_by_dracut),
+        trial("bases_of_container_files", containers::containers),
         trial("layouts_of_disks", layouts::layouts),
         trial("images_of_a_boot_loader_of_boards", layouts::uboot),
     ];
