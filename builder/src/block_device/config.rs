@@ -120,7 +120,7 @@ impl Config {
                 return Err(wrong(format!("two nodes are called {}", node.name)));
             }
         }
-        let mut config = assemble(nodes).map_err(&wrong)?;
+        let mut config = assemble(nodes, inputs.block_size).map_err(&wrong)?;
         config.settle(inputs).map_err(&wrong)?;
         Ok(config)
     }
@@ -233,20 +233,24 @@ fn flatten(
     Ok(())
 }
 
-fn assemble(nodes: Vec<Flat>) -> std::result::Result<Config, String> {
+/// `forced` is `DIB_BLOCK_SIZE`.
+fn assemble(nodes: Vec<Flat>, forced: Option<&str>) -> std::result::Result<Config, String> {
     let mut config = Config { sector: 512, ..Config::default() };
     for node in nodes.iter().filter(|node| node.plugin == "local_loop") {
         if !config.disk.is_empty() {
             return Err("more than one local_loop cannot be written yet".to_owned());
         }
         config.disk.clone_from(&node.name);
-        if let Some(size) = text(&node.values, "block_size") {
-            config.sector = match size.as_str() {
-                "512" => 512,
-                "4096" => 4096,
-                other => return Err(format!("{}: sectors of {other} bytes", node.name)),
-            };
-        }
+        let own = text(&node.values, "block_size");
+        let (whose, size) = match forced {
+            Some(size) => ("DIB_BLOCK_SIZE", size),
+            None => (node.name.as_str(), own.as_deref().unwrap_or("512")),
+        };
+        config.sector = match size {
+            "512" => 512,
+            "4096" => 4096,
+            other => return Err(format!("{whose}: sectors of {other} bytes")),
+        };
     }
     for node in nodes.iter().filter(|node| node.plugin == "partitioning") {
         let label = text(&node.values, "label").unwrap_or_default();

@@ -20,6 +20,8 @@ use config::{Config, MkfsNode};
 pub struct Inputs<'a> {
     /// `DIB_BLOCK_DEVICE_CONFIG`: YAML, or `file://PATH`.
     pub config_override: Option<&'a str>,
+    /// `DIB_BLOCK_SIZE`: bytes of a sector, whatever the configuration says.
+    pub block_size: Option<&'a str>,
     /// Names and directories of the elements, in their order.
     pub elements: &'a [(String, PathBuf)],
     /// The architecture.
@@ -46,6 +48,7 @@ pub struct Inputs<'a> {
 pub fn check(file: &str, text: &str) -> Result<()> {
     let inputs = Inputs {
         config_override: None,
+        block_size: None,
         elements: &[],
         arch: crate::request::native_arch(),
         fs_type: "ext4",

@@ -3,8 +3,13 @@ use goldsmith_images::disk::layout::{FsKind, PartitionKind};
 use super::*;
 
 fn load(text: &str) -> Result<Plan> {
+    load_with(text, None)
+}
+
+fn load_with(text: &str, block_size: Option<&str>) -> Result<Plan> {
     Plan::load(&Inputs {
         config_override: Some(text),
+        block_size,
         elements: &[],
         arch: "amd64",
         fs_type: "ext4",
@@ -132,4 +137,15 @@ fn errors_name_the_node() {
         let error = load(text).unwrap_err();
         assert!(error.message.contains(part), "{text}: {error}");
     }
+}
+
+#[test]
+fn the_size_of_sectors_in_the_environment_wins() {
+    assert_eq!(load_with(EFI, None).unwrap().config.sector, 512);
+    assert_eq!(load_with(EFI, Some("4096")).unwrap().config.sector, 4096);
+    let own = EFI.replacen("name: image0", "name: image0\n    block_size: 4096", 1);
+    assert_eq!(load_with(&own, None).unwrap().config.sector, 4096);
+    assert_eq!(load_with(&own, Some("512")).unwrap().config.sector, 512);
+    let failure = load_with(EFI, Some("1000")).unwrap_err();
+    assert!(failure.message.contains("DIB_BLOCK_SIZE: sectors of 1000 bytes"), "{failure:?}");
 }

@@ -232,6 +232,7 @@ fn init(params: &Params) -> Result<()> {
     let config = format!("file://{}", params.config.display());
     let plan = Plan::load(&Inputs {
         config_override: Some(&config),
+        block_size: None,
         elements: &[],
         arch: crate::request::native_arch(),
         fs_type: &params.fs_type,

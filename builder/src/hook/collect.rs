@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use regex::Regex;
 use sha2::{Digest as _, Sha256};
 
 use crate::element::ElementGraph;
@@ -16,6 +17,8 @@ use crate::phase::table::PHASES;
 pub struct HookTree {
     /// Files and links by their path in the tree.
     files: BTreeMap<PathBuf, Source>,
+    /// `RUN_PARTS_REGEX`: names of hooks, instead of the usual ones.
+    names: Option<Regex>,
 }
 
 #[derive(Debug, Clone)]
@@ -113,6 +116,24 @@ impl HookTree {
         Ok(())
     }
 
+    /// The same tree where hooks are what `RUN_PARTS_REGEX` says, as for `dib-run-parts`.
+    ///
+    /// # Errors
+    ///
+    /// When it is no regular expression.
+    pub fn named_by(mut self, regex: &str) -> Result<Self> {
+        let regex = Regex::new(regex).map_err(|error| {
+            Failure::new(Kind::Configuration, format!("RUN_PARTS_REGEX: {error}"))
+                .hint("an extended regular expression for the names of hooks")
+        })?;
+        self.names = Some(regex);
+        Ok(self)
+    }
+
+    fn runs(&self, name: &str) -> bool {
+        self.names.as_ref().map_or_else(|| super::order::runs(name), |names| names.is_match(name))
+    }
+
     /// The hooks of a phase in the order they run, each with its element.
     pub fn hooks(&self, directory: &str) -> Vec<(String, String)> {
         let mut names: Vec<String> = Vec::new();
@@ -122,7 +143,7 @@ impl HookTree {
             let in_phase = parts.next().is_some_and(|part| part.as_os_str() == directory);
             let (Some(name), None) = (parts.next(), parts.next()) else { continue };
             let name = name.as_os_str().to_string_lossy().into_owned();
-            if in_phase && super::order::runs(&name) && is_executable(&source.path) {
+            if in_phase && self.runs(&name) && is_executable(&source.path) {
                 by.insert(name.clone(), source.element.clone());
                 names.push(name);
             }
@@ -146,7 +167,7 @@ impl HookTree {
             .iter()
             .filter(move |(path, source)| {
                 in_phase(path)
-                    && super::order::runs(&file_name(path))
+                    && self.runs(&file_name(path))
                     && source.path.is_file()
                     && !is_executable(&source.path)
             })
@@ -324,6 +345,9 @@ mod tests {
         assert!(!tree.files.contains_key(Path::new("tests/t")));
         let off: Vec<_> = tree.not_executable().collect();
         assert_eq!(off, [(Path::new("install.d/20-off"), "a")]);
+        let named = tree.clone().named_by("^[0-9]+-y$").unwrap();
+        assert_eq!(named.hooks("install.d"), [("2-y".to_owned(), "a".to_owned())]);
+        assert!(tree.clone().named_by("(").unwrap_err().message.starts_with("RUN_PARTS_REGEX: "));
         let error = collect(&graph(&[&a, &c]), &[]).unwrap_err();
         assert!(error.message.contains("elements a and c both have a file install.d/10-x"));
         let left = collect(&graph(&[&a, &c]), &["c/install.d/10-x".to_owned()]).unwrap();

@@ -74,7 +74,10 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
         left_out.push(hook);
         wanted
     });
-    let hooks = collect(&graph, &left_out)?;
+    let mut hooks = collect(&graph, &left_out)?;
+    if let Some(names) = request.env.get("RUN_PARTS_REGEX").filter(|names| !names.is_empty()) {
+        hooks = hooks.named_by(names)?;
+    }
     if let Some(element) = hooks.element_of("first-boot.d") {
         session.reporter.warn(format!(
             "element {element} has first-boot.d, which is deprecated: use cloud-init or a systemd unit"
@@ -91,6 +94,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
         graph.elements.iter().map(|e| (e.name.clone(), e.path.clone())).collect();
     let disk = block_device::Plan::load(&block_device::Inputs {
         config_override: request.env.get("DIB_BLOCK_DEVICE_CONFIG").map(String::as_str),
+        block_size: request.env.get("DIB_BLOCK_SIZE").map(String::as_str),
         elements: &elements,
         arch: &request.arch,
         fs_type: &request.fs_type,
