@@ -14,6 +14,7 @@ mod referrers;
 mod send;
 #[cfg(test)]
 mod tests;
+mod together;
 
 use std::collections::HashMap;
 use std::fmt;

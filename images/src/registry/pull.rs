@@ -1,13 +1,13 @@
 //! Pulling: documents, then blobs in parallel, each resumed where it broke off.
 
 use std::io::{Read, Write};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::blocking::Response;
 
 use super::endpoint::Endpoint;
 use super::send::{Ask, PAUSES};
+use super::together::each;
 use super::{Registry, RegistryError};
 use crate::digest::Digest;
 use crate::oci::{
@@ -16,8 +16,6 @@ use crate::oci::{
 };
 use crate::store::{Incoming, Store, StoreError};
 
-/// Blobs of one image that are fetched side by side.
-const PARALLEL: usize = 4;
 /// How much of a body is read and written at once.
 const CHUNK: usize = 128 << 10;
 
@@ -222,29 +220,7 @@ impl Registry {
             let all = done.fetch_add(count, Ordering::Relaxed) + count;
             progress.bytes(all.min(total), total);
         };
-        let queue = Mutex::new(blobs.iter());
-        let failed = Mutex::new(None);
-        std::thread::scope(|scope| {
-            for _ in 0..PARALLEL.min(blobs.len()) {
-                scope.spawn(|| {
-                    loop {
-                        let next = queue.lock().ok().and_then(|mut queue| queue.next());
-                        let Some(blob) = next else { return };
-                        let Err(error) = self.blob(endpoint, store, blob, &came) else { continue };
-                        if let (Ok(mut failed), Ok(mut queue)) = (failed.lock(), queue.lock()) {
-                            failed.get_or_insert(error);
-                            // The others end with what they are at.
-                            queue.by_ref().for_each(drop);
-                        }
-                        return;
-                    }
-                });
-            }
-        });
-        match failed.into_inner() {
-            Ok(Some(error)) => Err(error),
-            _ => Ok(()),
-        }
+        each(blobs, |blob| self.blob(endpoint, store, blob, &came))
     }
 
     /// Fetches one blob, going on where an earlier try ended.

@@ -1,13 +1,13 @@
 //! Pushing: blobs that the registry lacks, then manifests, then the name.
 
 use std::io::Read;
-use std::sync::Mutex;
 
 use reqwest::Method;
 use reqwest::blocking::{Body, Response};
 
 use super::endpoint::Endpoint;
 use super::send::Ask;
+use super::together::each;
 use super::{Registry, RegistryError};
 use crate::digest::Digest;
 use crate::oci::{Archive, Descriptor, Document, MANIFEST_LIMIT, Manifest, OciError, Reference};
@@ -52,8 +52,6 @@ impl Source for Store {
         Ok(Box::new(fs_err::File::open(self.blob(&descriptor.digest))?))
     }
 }
-
-const PARALLEL: usize = 4;
 
 impl Registry {
     /// Pushes an image, or all images of an index, and gives it the name. Blobs that one of
@@ -137,29 +135,8 @@ impl Registry {
         manifest: &Manifest,
         mount_from: &[String],
     ) -> Result<(), RegistryError> {
-        let queue = Mutex::new(manifest.layers.iter().chain([&manifest.config]));
-        let failed = Mutex::new(None);
-        std::thread::scope(|scope| {
-            for _ in 0..PARALLEL.min(manifest.layers.len() + 1) {
-                scope.spawn(|| {
-                    loop {
-                        let next = queue.lock().ok().and_then(|mut queue| queue.next());
-                        let Some(blob) = next else { return };
-                        let sent = self.push_blob(endpoint, source, blob, mount_from);
-                        let Err(error) = sent else { continue };
-                        if let (Ok(mut failed), Ok(mut queue)) = (failed.lock(), queue.lock()) {
-                            failed.get_or_insert(error);
-                            queue.by_ref().for_each(drop);
-                        }
-                        return;
-                    }
-                });
-            }
-        });
-        match failed.into_inner() {
-            Ok(Some(error)) => Err(error),
-            _ => Ok(()),
-        }
+        let blobs: Vec<_> = manifest.layers.iter().chain([&manifest.config]).collect();
+        each(&blobs, |blob| self.push_blob(endpoint, source, blob, mount_from))
     }
 
     fn push_blob(
