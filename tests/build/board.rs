@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use anyhow::{Context, Result, ensure};
 use goldsmith_tests::{TestEnv, shipped};
 
-use crate::elements::Image;
+use crate::image::Image;
 
 const SOURCES: &str = "# of the test\ndeb https://example.invalid/debian bookworm main\n";
 const KERNEL: &str = "kernel of the probe\n";

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use goldsmith_tests::{TestEnv, free_port, shipped};
 
-use crate::elements::Image;
+use crate::image::Image;
 use crate::ok;
 
 /// Makes `rpms` beside the output.

@@ -29,10 +29,8 @@ pub(crate) fn containers() -> Result<()> {
     place.element("contained/environment.d/10-contained.bash", "export DISTRO_NAME=debian\n")?;
     let hook = "#!/bin/bash\nset -eu\ncat /etc/contained > /etc/seen\n";
     place.element("contained/install.d/10-contained", hook)?;
-    let variables = BTreeMap::from([
-        ("GOLDSMITH_PLAIN_HTTP", registry.host.as_str()),
-        ("DIB_RELEASE", "7"),
-    ]);
+    let variables =
+        BTreeMap::from([("GOLDSMITH_PLAIN_HTTP", registry.host.as_str()), ("DIB_RELEASE", "7")]);
     let words = ["-n", "-t", "tar", "-o", "c", "contained"];
     build_in(&place, "disk-image-create", &words, &variables)?;
     let tree = Tree::read(&place.path("c.tar"), &["/etc/*"])?;
