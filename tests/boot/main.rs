@@ -11,10 +11,18 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use goldsmith_tests::{TestEnv, Vm, server};
 
+/// What first-boot.d has left: its mark, and nothing of itself.
+const FIRST_BOOT: &str = r#"
+grep -qx first /var/lib/first-boot || { echo "first-boot.d did not run"; exit 1; }
+[ ! -e /usr/local/lib/dib-first-boot ] && [ ! -e /etc/systemd/system/dib-first-boot.service ] ||
+    { echo "first-boot.d is still there"; exit 1; }
+"#;
+
 fn boots(release: &str, uefi: bool) -> Result<()> {
     let env = TestEnv::new()?;
-    let image = server::image(&env, release, &[])?;
-    server::boots(&env, &image, uefi)
+    env.element("first/first-boot.d/50-mark", "#!/bin/sh\necho first >> /var/lib/first-boot\n")?;
+    let image = server::image(&env, release, &["first"])?;
+    server::boots(&env, &image, uefi, FIRST_BOOT)
 }
 
 // contract 9.18: the boot loader of finalise.d, by both firmwares.

@@ -231,5 +231,5 @@ fn missing(error: std::io::Error) -> std::io::Result<()> {
 fn boots_by_bios() -> Result<()> {
     let env = TestEnv::new()?;
     let image: PathBuf = server::image(&env, "bookworm", &["--backend", "loop"])?;
-    server::boots(&env, &image, false)
+    server::boots(&env, &image, false, "")
 }

@@ -87,12 +87,13 @@ findmnt -no LABEL / | grep -qx cloudimg-rootfs
 echo GOLDEN-$(cat /etc/ssh/ssh_host_ed25519_key.pub | awk '{ print $2 }' | tail -c 20)
 "#;
 
-/// Boots a copy of `image` on a larger disk and has the guest look at itself.
+/// Boots a copy of `image` on a larger disk and has the guest look at itself, and at what the
+/// shell commands `more` say.
 ///
 /// # Errors
 ///
 /// When it does not come up, nobody can log in or a check of the guest's fails.
-pub fn boots(env: &TestEnv, image: &Path, uefi: bool) -> Result<()> {
+pub fn boots(env: &TestEnv, image: &Path, uefi: bool, more: &str) -> Result<()> {
     // A larger disk than the image: the guest has to grow into it.
     let grown = env.path("grown.qcow2");
     fs_err::copy(image, &grown)?;
@@ -101,7 +102,8 @@ pub fn boots(env: &TestEnv, image: &Path, uefi: bool) -> Result<()> {
     let (seed, key) = seed(env)?;
     let mut vm = Vm::boot(&grown, "qcow2", Some(&seed), uefi)?;
     vm.expect("login:", Duration::from_secs(420))?;
-    let told = vm.ssh("tester", &key, CHECKS, Duration::from_secs(240))?;
+    let checks = format!("{CHECKS}{more}");
+    let told = vm.ssh("tester", &key, &checks, Duration::from_secs(240))?;
     ensure!(told.lines().any(|line| line.starts_with("GOLDEN-")), "{told}");
     let firmware = vm.ssh(
         "tester",
