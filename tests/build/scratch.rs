@@ -1,4 +1,4 @@
-//! Phases that write to a tmpfs, as `DIB_MIN_TMPFS` asks for.
+//! Phases that write to a tmpfs, as `DIB_MIN_TMPFS` and `--no-tmpfs` say.
 
 use anyhow::{Context, Result, ensure};
 use goldsmith_tests::{HostInvariant, Ran, TestEnv, ran};
@@ -8,11 +8,11 @@ use crate::ok;
 const LINE: [&str; 10] =
     ["build", "-n", "-t", "tar", "--progress", "plain", "-o", "x", "small", "mine"];
 
-fn build(env: &TestEnv, variable: &str, output: &str) -> Result<Ran> {
+fn build(env: &TestEnv, options: &[&str], output: &str) -> Result<Ran> {
     let mut line = LINE;
     line[7] = output;
     let mut command = env.command("goldsmith")?;
-    let built = ran(command.args(line).env(variable, "1"))?;
+    let built = ran(command.args(line).args(options).env("DIB_MIN_TMPFS", "1"))?;
     ok(&built)?;
     Ok(built)
 }
@@ -40,8 +40,8 @@ fn a_tmpfs_makes_no_other_image() -> Result<()> {
         "mine/cleanup.d/10-after",
         "#!/bin/bash\nset -eu\ntest ! -e $TARGET_ROOT/usr/share/doc/apt\necho made > beside\n",
     )?;
-    let on_tmpfs = build(&env, "DIB_MIN_TMPFS", "memory")?;
-    let on_disk = build(&env, "DIB_NO_TMPFS", "disk")?;
+    let on_tmpfs = build(&env, &[], "memory")?;
+    let on_disk = build(&env, &["--no-tmpfs"], "disk")?;
     // A machine whose memory others use has none.
     let without = on_tmpfs.stderr.contains("no tmpfs: ");
     ensure!(without || size(&on_tmpfs)? != size(&on_disk)?, "both lie on disk: {on_tmpfs:?}");
@@ -60,7 +60,7 @@ fn a_phase_that_fills_the_tmpfs_runs_again_on_disk() -> Result<()> {
          if [ $(stat -f -c %b /) -le $((memory / 8 + 1)) ]; then\n\
          fallocate -l $((memory / 2 + 1024))KiB /large\nfi\necho done > /done\n",
     )?;
-    let built = build(&env, "DIB_MIN_TMPFS", "x")?;
+    let built = build(&env, &[], "x")?;
     let texts = ["running the phase again on disk", "no tmpfs: "];
     ensure!(texts.iter().any(|text| built.stderr.contains(text)), "{built:?}");
     ensure!(crate::member(&env.path("x.tar"), "./done")? == "done\n");

@@ -45,6 +45,9 @@ pub struct Selection {
     /// Run every step again
     #[arg(long)]
     refresh: bool,
+    /// Keep what phases write on disk, not in memory, while they run
+    #[arg(long)]
+    no_tmpfs: bool,
     /// Let hooks see this variable of yours, or give it a value
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<String>,
@@ -94,6 +97,9 @@ impl Selection {
         request.insecure_base |= self.insecure_base;
         request.tools_packages.extend(self.tools_package.iter().cloned());
         request.refresh = self.refresh;
+        if self.no_tmpfs {
+            request.env.insert("DIB_NO_TMPFS".to_owned(), "1".to_owned());
+        }
         let mut path: Vec<_> = self.elements_path.iter().map(|dir| request.cwd.join(dir)).collect();
         path.append(&mut request.elements_path);
         request.elements_path = path;
