@@ -87,6 +87,14 @@ fn facts(report: &str) -> BTreeMap<String, String> {
                 elements.sort_unstable();
                 elements.join(" ")
             }
+            // Whichever loop device is free.
+            "variable IMAGE_BLOCK_DEVICE" | "variable IMAGE_BLOCK_DEVICES" => {
+                let parts = value.split("/dev/loop");
+                let parts: Vec<_> = parts
+                    .map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()))
+                    .collect();
+                parts.join("/dev/loopN")
+            }
             // In blocks of whatever file system each was built on.
             "variable DIB_IMAGE_SIZE" => String::new(),
             _ => places.iter().fold(value, |value, (place, path)| {
