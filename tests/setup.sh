@@ -21,14 +21,18 @@ need_packages() {
     fi
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -q
+    # A backport of qemu-utils and the release's emulator keep each other out: apt gives up, or
+    # takes the installed one away. Then both come from the release.
     # shellcheck disable=SC2086
-    if ! apt-get install -yq --no-install-recommends $packages; then
-        # A backport of qemu-utils keeps the release's emulator out: take both from the release.
+    if ! apt-get install -yq --no-install-recommends $packages || [ -n "$(missing_packages "$@")" ]; then
         local release
         release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-        # shellcheck disable=SC2086
-        apt-get install -yq --no-install-recommends --allow-downgrades $packages "qemu-utils/$release"
+        # shellcheck disable=SC2046,SC2086
+        apt-get install -yq --no-install-recommends --allow-downgrades \
+            $packages $(missing_packages "$@") "qemu-utils/$release"
     fi
+    packages=$(missing_packages "$@" | tr '\n' ' ')
+    [ -z "$packages" ] || { echo "still missing once installed: $packages" >&2; exit 4; }
 }
 
 # Finds Debian's docker-registry, or unpacks it into the directory $1: installed, it would be a
