@@ -69,7 +69,7 @@ fn build(env: &TestEnv, by: &str, kernel: &str, elements: &[&str]) -> Result<()>
         .args(elements)
         .env("DIB_DEBIAN_KERNEL", kernel)
         .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    goldsmith_tests::succeeded(&output)?;
     Ok(())
 }
 

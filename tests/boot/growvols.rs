@@ -60,7 +60,7 @@ fn full_growvols_grows_volumes_and_file_systems() -> Result<()> {
         .args(["build", "-o", "grow", "--progress", "plain"])
         .args(["debian-minimal", "vm", "block-device-gpt", "probe-grow"])
         .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    goldsmith_tests::succeeded(&output)?;
     let disk = env.path("grow.qcow2");
     let resized = Command::new("qemu-img").args(["resize", "-q"]).arg(&disk).arg("4G").status()?;
     ensure!(resized.success(), "qemu-img resize");

@@ -8,7 +8,7 @@ mod ramdisk;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use goldsmith_tests::{TestEnv, Vm, server};
 
 /// What first-boot.d has left: its mark, and nothing of itself.
@@ -57,7 +57,7 @@ fn full_i386_boots_to_its_login_prompt() -> Result<()> {
         // Mirrors may serve the security suite's list for this architecture wrongly.
         .env("DIB_DEBIAN_SUITES", "updates")
         .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    goldsmith_tests::succeeded(&output)?;
     let mut vm = Vm::boot(&env.path("small.qcow2"), "qcow2", None, false)?;
     vm.expect("login:", Duration::from_secs(420))
 }

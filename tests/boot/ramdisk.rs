@@ -41,7 +41,7 @@ fn a_busybox_ramdisk_boots_to_its_init_script() -> Result<()> {
         .env("DIB_DEBIAN_KERNEL", "cloud")
         .env("SOURCE_DATE_EPOCH", "1700000000")
         .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    goldsmith_tests::succeeded(&output)?;
     host.check(env.cache())?;
     for disk in ["tiny.qcow2", "tiny.raw", "tiny"] {
         ensure!(!env.path(disk).exists(), "{disk} is there");

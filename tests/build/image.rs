@@ -52,7 +52,7 @@ impl Image {
         command.args(["build", "-t", types, "--progress", "plain", "-o"]).arg(place.join(name));
         command.args(options).args(elements).envs(variables.iter().copied());
         let output = command.output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        goldsmith_tests::succeeded(&output)?;
         let tar = place.join(format!("{name}.tar"));
         let list = Command::new("tar").arg("-tvf").arg(&tar).output()?;
         Ok(Self { list: String::from_utf8(list.stdout)?, tar })

@@ -70,7 +70,7 @@ fn hooks_run_where_and_how_the_contract_says() -> Result<()> {
         "mine",
     ]);
     let output = command.output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    goldsmith_tests::succeeded(&output)?;
     let tar = env.path("x.tar");
     let root = member(&tar, "./root.txt")?;
     ensure!(

@@ -1,6 +1,6 @@
 //! Elements that look on while others work, and write to /probe what they saw.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use goldsmith_tests::TestEnv;
 
 const HEAD: &str = "#!/bin/bash\nset -eu -o pipefail\nmkdir -p /probe\n";
@@ -26,7 +26,7 @@ fn bundle(env: &TestEnv) -> Result<Vec<u8>> {
         .env("GIT_COMMITTER_DATE", "2020-01-01T00:00:00Z")
         .output()
         .context("git")?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    goldsmith_tests::succeeded(&output)?;
     Ok(output.stdout)
 }
 
@@ -150,7 +150,7 @@ done
         .arg(&sources)
         .current_dir(work.path())
         .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    goldsmith_tests::succeeded(&output)?;
     env.element(
         "probe-mirror/environment.d/50-probe-mirror.bash",
         "for name in ibmtpm keylime; do\n\

@@ -95,7 +95,7 @@ fn the_kernel_and_its_ram_disk_come_out() -> Result<()> {
         .args(["select-boot-kernel-initrd", "mine"])
         .env("DIB_DEBIAN_KERNEL", "cloud")
         .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    goldsmith_tests::succeeded(&output)?;
     let which = member(&env.path("b.tar"), "./which")?;
     let (kernel, ramdisk) = which.trim().split_once(':').unwrap_or_default();
     ensure!(kernel.starts_with("vmlinuz-") && ramdisk.starts_with("initrd.img-"), "{which}");

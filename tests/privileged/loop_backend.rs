@@ -80,9 +80,8 @@ fn build(env: &TestEnv, output: &str, options: &[&str]) -> Result<Command> {
 }
 
 fn ok(command: &mut Command) -> Result<()> {
-    let output = command.output()?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    goldsmith_tests::succeeded(&output).with_context(|| format!("{command:?}"))
 }
 
 /// Cuts the root file system out of `disk` and returns what `find` sees in it.

@@ -1,9 +1,9 @@
 //! The program under test and a place to run it in.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// A temporary working directory with elements of the test's own, and the shared cache.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl TestEnv {
                 deps.join("goldsmith")
             }
         };
-        anyhow::ensure!(binary.exists(), "{} is not built", binary.display());
+        ensure!(binary.exists(), "{} is not built", binary.display());
         let mut command = Command::new(&binary);
         if name != "goldsmith" {
             let link = self.path(&format!("bin-{name}")).join(name);
@@ -177,4 +177,18 @@ pub fn ran(command: &mut Command) -> Result<Ran> {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
+}
+
+/// Demands that a command succeeded.
+///
+/// # Errors
+///
+/// When it did not: the last 60 lines that it printed to standard error, so that they are not
+/// lost among thousands.
+pub fn succeeded(output: &Output) -> Result<()> {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<_> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(60)..].join("\n");
+    ensure!(output.status.success(), "{}: {last}", output.status);
+    Ok(())
 }

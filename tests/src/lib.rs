@@ -13,7 +13,7 @@ mod user;
 mod vm;
 
 pub use docker_registry::DockerRegistry;
-pub use env::{Ran, TestEnv, ran, require};
+pub use env::{Ran, TestEnv, ran, require, succeeded};
 pub use host::HostInvariant;
 pub use initramfs::Initramfs;
 pub use namespace::Namespace;

@@ -30,7 +30,7 @@ pub fn image(env: &TestEnv, release: &str, options: &[&str]) -> Result<PathBuf> 
     line.extend(ELEMENTS);
     line.extend(options);
     let output = env.command("goldsmith")?.env("DIB_RELEASE", release).args(&line).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    crate::succeeded(&output)?;
     Ok(env.path("server.qcow2"))
 }
 
