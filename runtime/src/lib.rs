@@ -24,7 +24,7 @@ pub use child::init_if_child;
 pub use identity::{IdRange, Identity, IdentityError, IdentityMode};
 pub use parent::cancel::Cancel;
 pub use parent::job::{Job, JobError, JobInput, run_job};
-pub use parent::run::{ExitStatus, Outcome, OutputSink, RunError, Stream, run};
+pub use parent::run::{ExitStatus, Outcome, OutputSink, RunError, Stream, run, run_with_listener};
 pub use plan::{
     DevicePlan, MountPlan, MountSource, Network, OverlayPlan, Privilege, RootPlan, SandboxPlan,
     Stdin,

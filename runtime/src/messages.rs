@@ -29,6 +29,8 @@ pub(crate) struct JobRequest {
 pub(crate) enum Report {
     /// New namespaces exist: write the maps.
     Unshared,
+    /// The sandbox's network has its listening socket, which comes along.
+    Listening,
     /// The sandbox has a terminal; its other end comes along.
     Terminal,
     /// The container's first process ended; the tmpfs that overlays wrote to comes along, if

@@ -128,6 +128,10 @@ pub struct DevicePlan {
 pub enum Network {
     /// A new network namespace without any interface that is up.
     None,
+    /// A new network namespace with nothing but a loopback interface, where a socket listens
+    /// on that port of 127.0.0.1. [`crate::run_with_listener`] hands the socket out: whoever
+    /// accepts its connections is all that the sandbox reaches.
+    Listener(u16),
     /// The builder's own network.
     Host,
 }

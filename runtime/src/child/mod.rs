@@ -11,6 +11,7 @@ mod job;
 mod liveness;
 mod mount_point;
 mod mounts;
+mod network;
 mod rootfs;
 mod sandbox;
 mod scratch;

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use super::{cgroup, container, enter, rootfs};
+use super::{cgroup, container, enter, network, rootfs};
 use crate::channel;
 use crate::messages::{Report, SandboxRequest};
 
@@ -20,6 +20,7 @@ pub(super) fn serve(socket: &UnixStream) -> Result<(Report, Option<OwnedFd>), St
     // libcontainer changes back to where it was.
     nix::unistd::chdir("/").map_err(|error| format!("chdir(/): {error}"))?;
     enter::become_root()?;
+    network::prepare(request.plan.network, socket)?;
     cgroup::prepare()?;
     let mut root = rootfs::assemble(&request.plan, sources)?;
     let ended = container::run(&request, files.pop(), socket);

@@ -1,6 +1,7 @@
 //! Runs one plan and reports how it ended.
 
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -101,6 +102,22 @@ pub fn run(
     sink: Box<dyn OutputSink>,
     cancel: &Cancel,
 ) -> Result<Outcome, RunError> {
+    run_with_listener(identity, plan, sink, cancel, drop)
+}
+
+/// The same for a plan with [`Network::Listener`](crate::Network::Listener): `listening` is
+/// given the socket before the command starts.
+///
+/// # Errors
+///
+/// When the sandbox cannot be set up; a command that ran and failed is an [`Outcome`].
+pub fn run_with_listener(
+    identity: &Identity,
+    plan: &SandboxPlan,
+    sink: Box<dyn OutputSink>,
+    cancel: &Cancel,
+    listening: impl FnOnce(TcpListener),
+) -> Result<Outcome, RunError> {
     let begun = Instant::now();
     prepare(identity, plan).map_err(|source| RunError::Directory { source })?;
     let request = SandboxRequest {
@@ -138,6 +155,12 @@ pub fn run(
             scope.spawn(move || drain(pipe, |line| pass(Stream::Stderr, line)));
         }
         let mut report = next_report(&helper.socket, deadline);
+        if let Ok(Some((Report::Listening, fds))) = &mut report {
+            if let Some(socket) = std::mem::take(fds).into_iter().next() {
+                listening(TcpListener::from(socket));
+            }
+            report = next_report(&helper.socket, deadline);
+        }
         if let Ok(Some((Report::Terminal, fds))) = &mut report {
             let terminals = std::mem::take(fds);
             let stopped = &stopped;
