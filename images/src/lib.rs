@@ -4,6 +4,7 @@
 
 pub mod digest;
 pub mod disk;
+pub mod exchange;
 pub mod fetch;
 pub mod import;
 pub mod layer;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
@@ -74,6 +74,13 @@ impl Store {
             }
         }
         garbage.extend(self.unneeded_blobs()?);
+        for entry in fs_err::read_dir(self.root().join("locked"))? {
+            let entry = entry?;
+            let used = entry.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            if used.as_secs() < oldest {
+                garbage.push(entry.path());
+            }
+        }
         garbage.extend(self.sweep()?);
         Ok(garbage)
     }

@@ -10,6 +10,7 @@
 //!   refs/NAME.json      names that people give to stacks of snapshots
 //!   downloads/          files fetched and verified
 //!   elements/           shipped elements, unpacked by digest
+//!   locked/NAME/        what hooks cached in builds that a lock governs
 //!   tmp/NAME/           work in progress, a lock held by whoever makes it
 //!   run/                short-lived directories of sandboxes
 //!   lock                shared by builds, exclusive for collection
@@ -131,13 +132,14 @@ impl Store {
             "refs",
             "downloads",
             "elements",
+            "locked",
             "tmp",
             "run",
             "empty",
         ] {
             fs_err::create_dir_all(root.join(directory))?;
         }
-        for directory in ["snapshots", "tmp", "run", "empty"] {
+        for directory in ["snapshots", "locked", "tmp", "run", "empty"] {
             fs_err::set_permissions(root.join(directory), PermissionsExt::from_mode(0o755))?;
         }
         let lock = std::fs::OpenOptions::new()

@@ -80,6 +80,14 @@ pub struct Release {
     pub(crate) indices: Vec<(String, Digest, u64)>,
 }
 
+impl Release {
+    /// A release that was verified at another time: its packages are known, its indices are
+    /// not needed.
+    pub fn known(suite: Suite, digest: Digest, date: i64) -> Self {
+        Self { suite, digest, date, indices: Vec::new() }
+    }
+}
+
 /// A package of the archive.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
@@ -193,11 +201,8 @@ pub fn download(
 ) -> Result<Vec<PathBuf>, DebianError> {
     use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
     let total = resolution.packages.iter().map(|package| package.size).sum();
-    let paths: Vec<_> = resolution
-        .packages
-        .iter()
-        .map(|package| downloads.join(format!("{}.deb", package.digest.hex())))
-        .collect();
+    let paths: Vec<_> =
+        resolution.packages.iter().map(|package| path_of(package, downloads)).collect();
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let failed = std::sync::Mutex::new(None);
     std::thread::scope(|scope| {
@@ -223,6 +228,11 @@ pub fn download(
         Ok(Some(error)) => Err(error.into()),
         _ => Ok(paths),
     }
+}
+
+/// Where [`download`] puts a package.
+pub fn path_of(package: &Package, downloads: &Path) -> PathBuf {
+    downloads.join(format!("{}.deb", package.digest.hex()))
 }
 
 /// Paths that differ between two runs of the same bootstrap and that nothing misses.
