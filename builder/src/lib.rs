@@ -10,6 +10,7 @@ pub mod error;
 pub mod hook;
 pub mod image_type;
 pub mod kernel;
+pub mod lock;
 pub mod materialise;
 pub mod phase;
 pub mod registry;

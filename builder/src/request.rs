@@ -116,6 +116,12 @@ pub struct Request {
     pub cwd: PathBuf,
     /// A native verb: an output that is up to date is left alone.
     pub native: bool,
+    /// The lock file that the user names; else one in the working directory counts.
+    pub lock: Option<PathBuf>,
+    /// Read nothing but what the lock has.
+    pub locked: bool,
+    /// How a lock is made again: the arguments of `goldsmith lock`.
+    pub lock_arguments: Vec<String>,
     /// Keep an existing output by renaming it (`OVERWRITE_OLD_IMAGE` unset).
     pub keep_old: bool,
 }
@@ -170,6 +176,9 @@ impl Request {
             pass: Vec::new(),
             arguments: String::new(),
             native: false,
+            lock: None,
+            locked: false,
+            lock_arguments: Vec::new(),
             env,
             cwd,
         }

@@ -16,6 +16,7 @@ mod guide;
 mod hooks;
 mod image;
 mod kernels;
+mod lock;
 mod plans;
 mod probe;
 mod published;

@@ -11,6 +11,7 @@ pub mod shipped;
 mod tree;
 mod user;
 mod vm;
+mod web;
 
 pub use docker_registry::DockerRegistry;
 pub use env::{Ran, TestEnv, ran, require, succeeded};
@@ -20,3 +21,4 @@ pub use namespace::Namespace;
 pub use tree::{Known, Side, Tree, compare};
 pub use user::UserEnv;
 pub use vm::{MAC, Vm, free_port};
+pub use web::Web;

@@ -216,13 +216,36 @@ impl Bootstrap<'_> {
             .map_err(|error| fetch_failure(&error))
     }
 
+    /// The image's file, fetched unless it is there.
+    pub(super) fn image_file(&self, source: &Source) -> Result<PathBuf> {
+        if source.trust == Trust::Own {
+            return self.own_file(source);
+        }
+        if let Some(lock) = &self.session.lock {
+            lock.need_image(source, &self.session.store.downloads())?;
+        }
+        Ok(self.fetch(&source.url, Some(&source.sum))?.0)
+    }
+
+    /// A file of the user's; under a lock it must be the one that the lock was made with.
+    fn own_file(&self, source: &Source) -> Result<PathBuf> {
+        let path = PathBuf::from(&source.url);
+        if self.session.lock.is_some() {
+            let found = sum_of(&path, source.sum.algorithm())
+                .map_err(|error| Failure::wrap(Kind::Lock, "the base image", &error))?;
+            if found != source.sum {
+                let message = format!("{} is {found}, not {}", source.url, source.sum);
+                return Err(Failure::new(Kind::Lock, message)
+                    .hint("`goldsmith update base` takes it as it is now"));
+            }
+        }
+        Ok(path)
+    }
+
     /// Unpacks the image into a snapshot.
     pub(super) fn import(&self, name: &str, source: &Source) -> Result<Done> {
         let session = self.session;
-        let path = match source.trust {
-            Trust::Own => PathBuf::from(&source.url),
-            _ => self.fetch(&source.url, Some(&source.sum))?.0,
-        };
+        let path = self.image_file(source)?;
         session.check_interrupted()?;
         let pending = session.pending()?;
         let root = pending.upper();

@@ -5,8 +5,10 @@ mod form;
 mod image;
 mod import;
 pub mod jobs;
+mod keyrings;
 pub mod mirror;
 mod oci;
+mod pin;
 pub mod tools;
 
 use std::collections::BTreeMap;
@@ -15,7 +17,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use goldsmith_images::fetch::Client;
 use goldsmith_images::import::debian::{
-    self, ArchiveSpec, DebianError, Keyring, Progress, Release, Suite, configure_script,
+    self, ArchiveSpec, DebianError, Keyring, Package, Progress, Release, Resolution, Suite,
+    configure_script,
 };
 use goldsmith_runtime::{ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin};
 
@@ -52,11 +55,18 @@ enum Origin {
         spec: ArchiveSpec,
         /// The releases.
         releases: Vec<Release>,
+        /// The packages, when a lock says which.
+        packages: Option<Vec<Package>>,
     },
     /// An image of a registry whose digest is known.
     Oci(oci::OciBase),
     /// A published image whose checksum is known.
-    Image(Source),
+    Image {
+        /// Its address, as the element has it.
+        asked: String,
+        /// What that stands for.
+        source: Source,
+    },
     /// A container file on an image of a registry.
     File(Box<containerfile::FileBase>),
 }
@@ -65,7 +75,7 @@ impl BasePlan {
     /// The published image that it is, if it is one.
     pub fn source(&self) -> Option<&Source> {
         match &self.origin {
-            Origin::Image(source) => Some(source),
+            Origin::Image { source, .. } => Some(source),
             Origin::Debian { .. } | Origin::Oci(_) | Origin::File(_) => None,
         }
     }
@@ -113,7 +123,7 @@ impl<'a> Bootstrap<'a> {
         let client = Client::new(&crate::registry::settings::proxies(&request.env))
             .map_err(|error| Failure::wrap(Kind::Configuration, "proxy variables", &error))?;
         let named = request.env.get("DIB_APT_KEYRING").or(request.env.get("DIB_DEBIAN_KEYRING"));
-        let (keyring, tools_keyring) = keyrings(named.map(String::as_str))?;
+        let (keyring, tools_keyring) = keyrings::choose(named.map(String::as_str))?;
         Ok(Self {
             session,
             client,
@@ -133,7 +143,14 @@ impl<'a> Bootstrap<'a> {
     ///
     /// When the archive cannot be reached or does not verify.
     pub fn plan(&self, name: &str, spec: ArchiveSpec) -> Result<BasePlan> {
-        let releases = self.releases(name, &spec)?;
+        let locked = match &self.session.lock {
+            Some(lock) => lock.archive(name, &spec, &self.session.reporter)?,
+            None => None,
+        };
+        let (releases, packages) = match locked.map(|locked| locked.resolution()) {
+            Some(Resolution { releases, packages }) => (releases, Some(packages)),
+            None => (self.releases(name, &spec)?, None),
+        };
         let epoch = releases.iter().map(|release| release.date).max();
         let text = serde_json::to_string(&spec).unwrap_or_default();
         let mut key = KeyBuilder::new("bootstrap")
@@ -143,10 +160,18 @@ impl<'a> Bootstrap<'a> {
         for release in &releases {
             key = key.part("release", release.digest.to_string());
         }
+        if let Some(packages) = &packages {
+            key = key.part("packages", serde_json::to_string(packages).unwrap_or_default());
+        }
         let recipe = Recipe { name: name.to_owned(), key: key.finish(), networked: false };
         let suite = spec.suites.first().map_or("", |suite| suite.name.as_str());
         let reference = format!("debian:{suite}/{}", spec.arch);
-        Ok(BasePlan { recipe, epoch, reference, origin: Origin::Debian { spec, releases } })
+        Ok(BasePlan {
+            recipe,
+            epoch,
+            reference,
+            origin: Origin::Debian { spec, releases, packages },
+        })
     }
 
     /// Plans the base that is a published image; `element` is the directory of the element
@@ -156,7 +181,14 @@ impl<'a> Bootstrap<'a> {
     ///
     /// When nobody vouches for the image, or its publisher cannot be reached.
     pub fn plan_image(&self, image: &Image, element: &Path, arch: &str) -> Result<BasePlan> {
-        let source = self.source(image, element)?;
+        let locked = match &self.session.lock {
+            Some(lock) => lock.image(&image.url, &self.session.reporter)?,
+            None => None,
+        };
+        let source = match locked {
+            Some(source) => source.clone(),
+            None => self.source(image, element)?,
+        };
         if source.trust == Trust::Insecure {
             self.session.reporter.warn(format!("the base is {}", source.describe()));
         }
@@ -167,7 +199,9 @@ impl<'a> Bootstrap<'a> {
         let recipe = Recipe { name: "base".to_owned(), key: key.finish(), networked: false };
         let name = element.file_name().unwrap_or_default().to_string_lossy();
         let reference = format!("image:{name}/{arch}");
-        Ok(BasePlan { recipe, epoch: source.made(), reference, origin: Origin::Image(source) })
+        let epoch = source.made();
+        let origin = Origin::Image { asked: image.url.clone(), source };
+        Ok(BasePlan { recipe, epoch, reference, origin })
     }
 
     /// Makes a base, or takes it from the cache; its data is the digest of its layer.
@@ -178,9 +212,9 @@ impl<'a> Bootstrap<'a> {
     /// them cannot be configured.
     pub fn make(&self, plan: &BasePlan) -> Result<Done> {
         self.session.step(&plan.recipe, &Done::default(), || match &plan.origin {
-            Origin::Debian { spec, releases } => self.bootstrap(plan, spec, releases),
+            Origin::Debian { spec, .. } => self.bootstrap(plan, spec, self.resolution(plan)?),
             Origin::Oci(image) => self.take(image),
-            Origin::Image(source) => self.import(&plan.recipe.name, source),
+            Origin::Image { source, .. } => self.import(&plan.recipe.name, source),
             Origin::File(base) => self.follow(base),
         })
     }
@@ -219,16 +253,10 @@ impl<'a> Bootstrap<'a> {
         Ok(releases)
     }
 
-    fn bootstrap(&self, plan: &BasePlan, spec: &ArchiveSpec, releases: &[Release]) -> Result<Done> {
+    fn bootstrap(&self, plan: &BasePlan, spec: &ArchiveSpec, found: Resolution) -> Result<Done> {
         let name = plan.recipe.name.as_str();
         let session = self.session;
-        let downloads = session.store.downloads();
-        let failed = |error: DebianError| archive_failure(&error);
-        let resolution =
-            debian::resolve(spec, releases.to_vec(), &self.client, &downloads).map_err(failed)?;
-        let progress = Download { reporter: &session.reporter, what: format!("{name} packages") };
-        let packages =
-            debian::download(&resolution, &self.client, &downloads, &progress).map_err(failed)?;
+        let packages = self.download(name, &found)?;
         session.check_interrupted()?;
         let pending = session.pending()?;
         let root = pending.upper();
@@ -312,38 +340,6 @@ pub fn archive(debian: &Debian, request: &Request, mirror: &Mirror) -> ArchiveSp
         include: debian.include.clone(),
         exclude: debian.exclude.clone(),
     }
-}
-
-/// Keyrings of the host that are believed when nobody names one: Debian's and Ubuntu's.
-const HOST_KEYRINGS: [&str; 2] = [
-    "/usr/share/keyrings/debian-archive-keyring.gpg",
-    "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
-];
-
-/// Keys for the image and for the tools container. The first are those of
-/// `DIB_APT_KEYRING`, else the host's, else the shipped ones; the second always have
-/// Debian's as well, since a keyring may be that of another distribution.
-fn keyrings(named: Option<&str>) -> Result<(Keyring, Keyring)> {
-    let read = |path: &str| -> Result<Keyring> {
-        let bytes = fs_err::read(path)
-            .map_err(|error| Failure::wrap(Kind::Configuration, "the archive keyring", &error))?;
-        Keyring::read(path, &bytes)
-            .map_err(|error| Failure::wrap(Kind::Configuration, "the archive keyring", &error))
-    };
-    let [debian, ubuntu] = HOST_KEYRINGS;
-    let mut usual = if Path::new(debian).exists() {
-        read(debian)?
-    } else {
-        Keyring::shipped()
-            .map_err(|error| Failure::wrap(Kind::Internal, "the shipped keyring", &error))?
-    };
-    if Path::new(ubuntu).exists() {
-        usual = usual.and(read(ubuntu)?);
-    }
-    Ok(match named.filter(|path| !path.is_empty()) {
-        Some(path) => (read(path)?, read(path)?.and(usual)),
-        None => (usual.clone(), usual),
-    })
 }
 
 /// What failed at the archive, as people see it.

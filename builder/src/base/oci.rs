@@ -9,7 +9,7 @@ use super::{BasePlan, Bootstrap, Origin, RELEASES_SECONDS, now};
 use crate::element::base_yaml::Oci;
 use crate::error::{Failure, Kind, Result};
 use crate::phase::cache::{Done, Recipe};
-use crate::phase::key::KeyBuilder;
+use crate::phase::key::{Key, KeyBuilder};
 use crate::phase::session::store_failure;
 use crate::phase::state::State;
 use crate::registry::registry_failure;
@@ -18,8 +18,10 @@ use crate::registry::settings::RegistryArgs;
 /// An image whose digest is known.
 #[derive(Debug, Clone)]
 pub(super) struct OciBase {
-    /// As the element names it, with the digest that this stands for.
-    reference: Reference,
+    /// As the element names it.
+    pub(super) asked: String,
+    /// The same with the digest that this stands for.
+    pub(super) reference: Reference,
     arch: String,
 }
 
@@ -70,19 +72,24 @@ impl Bootstrap<'_> {
 
     /// An image by its digest, and what is known of it.
     pub(super) fn image(&self, reference: &Reference, arch: &str) -> Result<(OciBase, Resolved)> {
+        let asked = reference.to_string();
+        let locked = match &self.session.lock {
+            Some(lock) => lock.reference(reference, &self.session.reporter)?,
+            None => None,
+        };
+        let reference =
+            &locked.map_or_else(|| reference.clone(), |digest| reference.pinned(digest));
         let resolved = self.resolved(reference, arch)?;
         let reference = reference.pinned(resolved.named);
-        Ok((OciBase { reference, arch: arch.to_owned() }, resolved))
+        self.remember(&reference, arch, &resolved)?;
+        Ok((OciBase { asked, reference, arch: arch.to_owned() }, resolved))
     }
 
     /// What a name stands for: asked of the registry, or known for less than an hour; a digest
     /// never stands for anything else.
     fn resolved(&self, reference: &Reference, arch: &str) -> Result<Resolved> {
         let store = &self.session.store;
-        let key = KeyBuilder::new("oci-reference")
-            .part("reference", reference.to_string())
-            .part("arch", arch)
-            .finish();
+        let key = reference_key(reference, arch);
         let known = store.step(key.as_str()).ok().flatten();
         let known = known.and_then(|value| serde_json::from_value::<Resolved>(value).ok());
         if let Some(known) = known {
@@ -110,10 +117,15 @@ impl Bootstrap<'_> {
             made: made.map(|time| time.timestamp()).filter(|made| *made > 0),
             run: found.config.config.unwrap_or_default(),
         };
-        let record = serde_json::to_value(&resolved)
-            .map_err(|error| Failure::wrap(Kind::Internal, "a step record", &error))?;
-        store.put_step(key.as_str(), &record).map_err(|error| store_failure(&error))?;
+        self.remember(reference, arch, &resolved)?;
         Ok(resolved)
+    }
+
+    fn remember(&self, reference: &Reference, arch: &str, resolved: &Resolved) -> Result<()> {
+        let record = serde_json::to_value(resolved)
+            .map_err(|error| Failure::wrap(Kind::Internal, "a step record", &error))?;
+        let key = reference_key(reference, arch);
+        self.session.store.put_step(key.as_str(), &record).map_err(|error| store_failure(&error))
     }
 
     fn registry(&self) -> Result<Registry> {
@@ -128,4 +140,12 @@ impl Bootstrap<'_> {
         let data = serde_json::Value::String(pulled.named.to_string());
         Ok(Done { state, data, ran: true })
     }
+}
+
+/// Where the store remembers what a name stood for.
+fn reference_key(reference: &Reference, arch: &str) -> Key {
+    KeyBuilder::new("oci-reference")
+        .part("reference", reference.to_string())
+        .part("arch", arch)
+        .finish()
 }

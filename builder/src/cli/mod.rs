@@ -7,6 +7,8 @@ pub mod elements;
 pub mod image_to_tar;
 pub mod kernel;
 pub mod links;
+pub mod lock;
+pub mod outdated;
 pub mod plan;
 pub mod pull;
 pub mod push;
@@ -14,12 +16,14 @@ pub mod ramdisk;
 pub mod run;
 pub mod selection;
 pub mod store;
+pub mod update;
 
 use clap::{Parser, Subcommand};
 use goldsmith_images::store::Store;
 use goldsmith_runtime::{Cancel, Identity};
 
 use crate::error::{Failure, Kind, Result};
+use crate::lock::Lock;
 use crate::phase::session::{CACHE_FULL, Session, store_failure};
 use crate::report::Reporter;
 use crate::request::Request;
@@ -44,6 +48,12 @@ enum Verb {
     Ramdisk(ramdisk::RamdiskArgs),
     /// Show what a build would do: steps, keys, what the cache holds
     Plan(plan::PlanArgs),
+    /// Build once and write down everything that was read, by digest, as goldsmith.lock
+    Lock(lock::LockArgs),
+    /// Say what upstream has newer than a lock
+    Outdated(outdated::OutdatedArgs),
+    /// Make a lock anew, or a part of it
+    Update(update::UpdateArgs),
     /// Run a command in a sandbox
     Run(run::RunArgs),
     /// Fetch an image from a registry into the cache
@@ -127,6 +137,9 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Verb::Build(args) => build::run(args, &cache()?),
         Verb::Ramdisk(args) => ramdisk::run(args, &cache()?),
         Verb::Plan(args) => plan::run(args, &cache()?),
+        Verb::Lock(args) => lock::run(args, &cache()?),
+        Verb::Outdated(args) => outdated::run(args, &cache()?),
+        Verb::Update(args) => update::run(args, &cache()?),
         Verb::Run(args) => run::run(args, &cache()?),
         Verb::Pull(args) => pull::run(args, &cache()?),
         Verb::Push(args) => push::run(args, &cache()?),
@@ -197,8 +210,10 @@ pub fn session(cache: &std::path::Path, reporter: Reporter, request: &Request) -
     let store = Store::open(cache)
         .map_err(|error| store_failure(&error).on_full_disk("the cache", cache, CACHE_FULL))?;
     let hours = request.env.get("GOLDSMITH_STEP_MAX_AGE").and_then(|text| text.parse().ok());
+    let lock = Lock::of(request, &store, &reporter)?;
     Ok(Session {
         store,
+        lock,
         identity,
         reporter,
         cancel: Cancel::default(),

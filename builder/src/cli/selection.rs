@@ -42,6 +42,14 @@ pub struct Selection {
     /// find out by itself
     #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
     tools_package: Vec<String>,
+    /// Follow this lock file [default: goldsmith.lock in the working directory, if it is there
+    /// and for the same elements]
+    #[arg(long, value_name = "FILE")]
+    lock: Option<PathBuf>,
+    /// Read nothing but what the lock has: fail (status 5) when an element or what bases are
+    /// made of is another one, or a hook asks for something else
+    #[arg(long)]
+    locked: bool,
     /// Run every step again
     #[arg(long)]
     refresh: bool,
@@ -97,6 +105,8 @@ impl Selection {
         request.insecure_base |= self.insecure_base;
         request.tools_packages.extend(self.tools_package.iter().cloned());
         request.refresh = self.refresh;
+        request.lock.clone_from(&self.lock);
+        request.locked = self.locked;
         if self.no_tmpfs {
             request.env.insert("DIB_NO_TMPFS".to_owned(), "1".to_owned());
         }

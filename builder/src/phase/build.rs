@@ -7,6 +7,7 @@ use goldsmith_images::tree::Normalise;
 
 use super::cache::{Done, Recipe};
 use super::chain::{Chain, Step, Work};
+use super::outlook::Verdict;
 use super::prepare::{Prepared, hooks_base, host_directories, prepare};
 use super::run::{Ground, PhaseRun, give};
 use super::session::{CACHE_FULL, Session};
@@ -54,7 +55,12 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<Finished>> 
     super::failed::forget(session)?;
     session.sweep()?;
     let chain = Chain::new(session, request, &prepared)?;
-    let (tools, base) = bases(&chain)?;
+    let (tools, mut base) = bases(&chain)?;
+    if let Some(lock) = &session.lock {
+        // All of it or nothing: what hooks fetch depends on what is in their cache.
+        base.ran |= lock.is_strict() && some_phase_runs(session, request, &chain)?;
+        lock.prepare_cache(session, base.ran && lock.is_strict())?;
+    }
     if let Some(plan) = &chain.base {
         refer(session, &plan.reference, &base);
     }
@@ -73,6 +79,9 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<Finished>> 
     let epoch = chain.epoch;
     let mut build = Build { session, request, prepared: &prepared, ground, epoch, size_kib: None };
     let finished = build.run(&chain.steps, base)?;
+    if let Some(lock) = session.lock.as_ref().filter(|lock| lock.records()) {
+        lock.keep(session, request, &prepared.graph, &chain)?;
+    }
     // The outputs are complete and on disk; unsynced steps are missed after the next boot only.
     if let Err(error) = session.store.sync() {
         session.reporter.warn(format!("the cache could not be forced to disk: {error}"));
@@ -94,6 +103,14 @@ fn bases(chain: &Chain<'_>) -> Result<(Done, Done)> {
         });
         Ok((tools?, base?))
     })
+}
+
+/// Whether the cache lacks a step between the bases and the outputs.
+fn some_phase_runs(session: &Session, request: &Request, chain: &Chain<'_>) -> Result<bool> {
+    let bases = 1 + usize::from(chain.base.is_some());
+    let looks = super::outlook::outlook(session, request, chain)?;
+    let output = |step: &super::outlook::Outlook| step.step == "output";
+    Ok(looks.iter().skip(bases).any(|step| !output(step) && step.cache != Verdict::Hit))
 }
 
 /// Hides a `lost+found` that came with the tree: it is a file system's own (contract 2.2).

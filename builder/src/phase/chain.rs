@@ -22,6 +22,7 @@ use crate::element::base_yaml::Base;
 use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::{DiskFacts, Environment};
 use crate::hook::host_commands;
+use crate::lock::Lock;
 use crate::materialise::{outputs, squashfs};
 use crate::request::{Backend, ImageType, Request};
 
@@ -33,6 +34,8 @@ const SANDBOX: &str = "1";
 pub struct Chain<'a> {
     /// Makes the two bases.
     pub bootstrap: Bootstrap<'a>,
+    /// The Debian archives that are asked.
+    pub mirror: Mirror,
     /// The tools container.
     pub tools: BasePlan,
     /// The image's base, when an element asks for one.
@@ -88,12 +91,16 @@ impl<'a> Chain<'a> {
     /// When the archive cannot be reached or does not verify, or an element cannot be read.
     pub fn new(session: &'a Session, request: &Request, prepared: &Prepared) -> Result<Self> {
         let bootstrap = Bootstrap::new(session, request)?;
-        let mirror = mirror::choose(
-            request.mirror.as_deref(),
-            &request.env,
-            mirror::of_host(Path::new("/etc")).as_ref(),
-            matches!(prepared.base, Some((_, Base::Debian(_)))),
-        );
+        let lock = session.lock.as_ref();
+        let request = &lock.map_or_else(|| request.clone(), |lock| lock.settled(request));
+        let mirror = lock.and_then(|lock| lock.mirror().cloned()).unwrap_or_else(|| {
+            mirror::choose(
+                request.mirror.as_deref(),
+                &request.env,
+                mirror::of_host(Path::new("/etc")).as_ref(),
+                matches!(prepared.base, Some((_, Base::Debian(_)))),
+            )
+        });
         let mut commands = host_commands::packages(&prepared.hooks);
         commands.extend(request.tools_packages.iter().cloned());
         if request.types.contains(&ImageType::Squashfs) {
@@ -118,6 +125,7 @@ impl<'a> Chain<'a> {
             environment: &environment,
             facts: facts(request, prepared),
             tools: &tools.recipe.key,
+            lock: lock.map(Lock::key),
             last: match &base {
                 Some(base) => base.recipe.key.clone(),
                 None => KeyBuilder::new("no-base").finish(),
@@ -126,7 +134,15 @@ impl<'a> Chain<'a> {
         };
         links.link(epoch)?;
         let steps = links.steps;
-        Ok(Self { bootstrap, tools, base, environment, epoch, steps })
+        Ok(Self { bootstrap, mirror, tools, base, environment, epoch, steps })
+    }
+}
+
+impl Chain<'_> {
+    /// The build's steps in the order they run, bases first.
+    pub fn recipes(&self) -> Vec<Recipe> {
+        let bases = std::iter::once(&self.tools).chain(&self.base).map(|plan| &plan.recipe);
+        bases.chain(self.steps.iter().map(|step| &step.recipe)).cloned().collect()
     }
 }
 
@@ -183,6 +199,8 @@ struct Links<'a> {
     environment: &'a Environment,
     facts: DiskFacts,
     tools: &'a Key,
+    /// What the key of the lock is, if there is one.
+    lock: Option<&'a str>,
     last: Key,
     steps: Vec<Step>,
 }
@@ -257,7 +275,8 @@ impl Links<'_> {
 
     fn sandboxed(&mut self, phase: &Phase, argv: Vec<String>, optional: bool) -> Result<()> {
         let env = self.environment.of_phase(phase, &self.facts);
-        let network = if self.request.isolated { Network::None } else { Network::Host };
+        let isolated = self.request.isolated && self.lock.is_none();
+        let network = if isolated { Network::None } else { Network::Host };
         let facts = (phase.directory == "finalise.d").then(|| self.prepared.disk.facts());
         let mut key = KeyBuilder::new("phase")
             .parent(&self.last)
@@ -270,6 +289,9 @@ impl Links<'_> {
             .part("network", format!("{network:?}"))
             .part("facts", facts.as_deref().unwrap_or_default())
             .variables(breaks::without(&env));
+        if let Some(lock) = self.lock {
+            key = key.part("lock", lock);
+        }
         if breaks::steps_in(&env, phase) {
             key = key.part("break", breaks::once());
         }
@@ -284,7 +306,9 @@ impl Links<'_> {
         });
         let run =
             PhaseRun { phase: *phase, argv, env, network, facts, optional, outside, disk: None };
-        self.push(phase.name(), network == Network::Host, key, Work::Phase(run));
+        // What a lock gives does not grow old.
+        let networked = network == Network::Host && self.lock.is_none();
+        self.push(phase.name(), networked, key, Work::Phase(run));
         Ok(())
     }
 

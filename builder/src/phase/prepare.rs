@@ -58,6 +58,9 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     }
     let wanted = crate::compat::implicit_elements(request);
     let graph = resolve(&catalogue, &wanted)?;
+    if let Some(lock) = &session.lock {
+        lock.check(&graph, &session.reporter)?;
+    }
     let base = find_base(&graph, request)?;
     let containerfile = match &base {
         Some(_) => None,
@@ -150,8 +153,12 @@ pub(super) fn host_directories(
     environment: &Environment,
 ) -> Result<HostDirectories> {
     let io = |error: std::io::Error| Failure::wrap(Kind::Host, "the caches of hooks", &error);
-    let image_cache =
-        request.image_cache.clone().unwrap_or_else(|| session.store.root().join("image-create"));
+    let image_cache = match &session.lock {
+        Some(lock) => lock.image_cache(&session.store),
+        None => {
+            request.image_cache.clone().unwrap_or_else(|| session.store.root().join("image-create"))
+        }
+    };
     let lockfiles = session.store.root().join("lockfiles");
     for directory in [&image_cache, &lockfiles] {
         if !directory.exists() {

@@ -264,13 +264,27 @@ impl Session {
             step: step.to_owned(),
             watch: watch.clone(),
         };
-        let run = goldsmith_runtime::run(&self.identity, plan, Box::new(sink), &self.cancel);
+        let gated = self.lock.as_ref().and_then(|lock| lock.gate(plan));
+        let run = match &gated {
+            None => goldsmith_runtime::run(&self.identity, plan, Box::new(sink), &self.cancel),
+            Some((gate, plan)) => goldsmith_runtime::run_with_listener(
+                &self.identity,
+                plan,
+                Box::new(sink),
+                &self.cancel,
+                |listener| gate.open(listener),
+            ),
+        };
         let outcome = run.map_err(|error| {
             Failure::wrap(Kind::Host, format!("the sandbox of {step}"), &error)
                 .hint("`goldsmith doctor` says what this host lacks")
         })?;
         if outcome.status == ExitStatus::Interrupted {
             return Err(Failure::new(Kind::Interrupted, "interrupted"));
+        }
+        if let (Some((gate, _)), Some(lock)) = (gated, &self.lock) {
+            lock.tell(step, &self.reporter);
+            gate.close(step)?;
         }
         Ok(Ran { outcome, watch })
     }

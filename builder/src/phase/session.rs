@@ -7,6 +7,7 @@ use goldsmith_images::store::{Pending, SnapshotId, SnapshotMeta, Store};
 use goldsmith_runtime::{Cancel, Identity, OverlayPlan};
 
 use crate::error::{Failure, Kind, Result, says_no_space};
+use crate::lock::Lock;
 use crate::report::Reporter;
 
 /// The store, the identity and the door to the terminal, for the length of one build.
@@ -24,6 +25,8 @@ pub struct Session {
     pub refresh: bool,
     /// How long a networked step stays valid.
     pub max_age: Duration,
+    /// The lock that the build makes or follows.
+    pub lock: Option<Lock>,
 }
 
 impl Session {

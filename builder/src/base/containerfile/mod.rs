@@ -55,6 +55,13 @@ struct Machine {
 /// Where the context lies in sandboxes.
 const CONTEXT: &str = "/run/goldsmith-context";
 
+impl FileBase {
+    /// The image that it begins with.
+    pub(super) fn image(&self) -> &OciBase {
+        &self.from
+    }
+}
+
 impl Bootstrap<'_> {
     /// Plans a base that a container file makes.
     ///
@@ -93,7 +100,11 @@ impl Bootstrap<'_> {
                 key = key.part("context", context::digest(&wanted.context, sources)?);
             }
         }
+        if let Some(lock) = &self.session.lock {
+            key = key.part("lock", lock.key());
+        }
         let networked = !self.offline
+            && self.session.lock.is_none()
             && file.instructions.iter().any(|(_, one)| matches!(one, Instruction::Run(_)));
         let recipe = Recipe { name: name.to_owned(), key: key.finish(), networked };
         let epoch = Some(resolved.made.unwrap_or(epoch));
@@ -224,7 +235,7 @@ impl Bootstrap<'_> {
             let source = MountSource::Bind(context.to_path_buf());
             mounts.push(MountPlan { target: CONTEXT.into(), source, read_only: true });
         }
-        if !self.offline
+        if self.online()
             && let Ok(text) = fs_err::read_to_string("/etc/resolv.conf")
         {
             let source = MountSource::Text(text);
@@ -241,13 +252,18 @@ impl Bootstrap<'_> {
             cwd: machine.directory.clone(),
             mounts,
             devices: Vec::new(),
-            network: if self.offline { Network::None } else { Network::Host },
+            network: if self.online() { Network::Host } else { Network::None },
             hostname: "goldsmith".to_owned(),
             privilege: Privilege::Package,
             time_limit_ms: None,
             stdin: Stdin::Null,
             scratch_bytes: None,
         }
+    }
+
+    /// Whether commands reach the network; under a lock that is what the lock gives.
+    fn online(&self) -> bool {
+        !self.offline || self.session.lock.is_some()
     }
 
     fn failed(&self, ran: &Ran, at: &str) -> Failure {
