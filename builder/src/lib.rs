@@ -11,6 +11,7 @@ pub mod hook;
 pub mod image_type;
 pub mod kernel;
 pub mod lock;
+pub mod machine;
 pub mod materialise;
 pub mod phase;
 pub mod registry;

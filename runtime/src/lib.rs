@@ -26,7 +26,7 @@ pub use parent::cancel::Cancel;
 pub use parent::job::{Job, JobError, JobInput, run_job};
 pub use parent::run::{ExitStatus, Outcome, OutputSink, RunError, Stream, run, run_with_listener};
 pub use plan::{
-    DevicePlan, MountPlan, MountSource, Network, OverlayPlan, Privilege, RootPlan, SandboxPlan,
-    Stdin,
+    DevicePlan, FormatPlan, MountPlan, MountSource, Network, OverlayPlan, Privilege, RootPlan,
+    SandboxPlan, Stdin,
 };
-pub use probe::{Check, HostReport, PROBE_JOB, probe, user_namespaces};
+pub use probe::{Check, HostReport, PROBE_JOB, probe, probe_formats, registered, user_namespaces};

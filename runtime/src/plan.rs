@@ -21,6 +21,9 @@ pub struct SandboxPlan {
     pub mounts: Vec<MountPlan>,
     /// Device nodes beside those that every sandbox has.
     pub devices: Vec<DevicePlan>,
+    /// Programs of other machines that run inside all the same.
+    #[serde(default)]
+    pub formats: Vec<FormatPlan>,
     /// What of the network it reaches.
     pub network: Network,
     /// Host name inside.
@@ -120,6 +123,26 @@ pub struct DevicePlan {
     pub name: PathBuf,
     /// A node of the host; the sandbox's root must be allowed to open it.
     pub source: PathBuf,
+}
+
+/// Programs that the kernel hands to an interpreter, known by how their files begin
+/// (binfmt_misc); needs Linux 6.7.
+///
+/// With one of its own a sandbox no longer has those that the host registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormatPlan {
+    /// What the kernel lists it as: letters, digits, `-` and `_`.
+    pub name: String,
+    /// The first bytes of such a file, at most 128.
+    pub magic: Vec<u8>,
+    /// The bits of `magic` that count; as long as that.
+    pub mask: Vec<u8>,
+    /// A static program of the host, opened before anything runs: the sandbox's root need not
+    /// hold it, and chroot(2) does not lose it. It is called with its own path, the file's and
+    /// the file's arguments.
+    pub interpreter: PathBuf,
+    /// Pass the file's argument zero, too, after its path (the kernel's flag `P`).
+    pub argument_zero: bool,
 }
 
 /// What of the network a sandbox reaches.

@@ -11,6 +11,7 @@ mod contract;
 mod elements;
 mod failures;
 mod faults;
+mod foreign;
 mod formats;
 mod guide;
 mod hooks;

@@ -88,6 +88,7 @@ impl Fixture {
             cwd: "/".into(),
             mounts: Vec::new(),
             devices: Vec::new(),
+            formats: Vec::new(),
             network: Network::None,
             hostname: "box".into(),
             privilege: Privilege::Package,

@@ -1,6 +1,7 @@
 //! Sandboxes as an ordinary user: what they give, what they keep out.
 
 mod fixture;
+mod formats;
 mod image_files;
 mod isolation;
 mod process;
@@ -36,14 +37,17 @@ fn main() -> ExitCode {
         };
     }
     let arguments = Arguments::from_args();
-    let trials = [process::CASES, isolation::CASES, image_files::CASES, terminal::CASES]
-        .into_iter()
-        .flatten()
-        .map(|&(name, body)| {
-            Trial::test(name, move || body().map_err(|error| Failed::from(format!("{error:#}"))))
+    let trials =
+        [process::CASES, isolation::CASES, image_files::CASES, terminal::CASES, formats::CASES]
+            .into_iter()
+            .flatten()
+            .map(|&(name, body)| {
+                Trial::test(name, move || {
+                    body().map_err(|error| Failed::from(format!("{error:#}")))
+                })
                 .with_kind("rootless")
-        })
-        .collect();
+            })
+            .collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::request::Request;
+
 /// Used when nobody names a mirror.
 const PUBLIC_ARCHIVE: &str = "http://ftp.debian.org/debian";
 /// The public archive of security updates that goes with it.
@@ -49,6 +51,12 @@ pub fn choose(
         mirror.security = security;
     }
     Mirror { archive: trim(&mirror.archive), security: trim(&mirror.security) }
+}
+
+/// Chooses for a request; whether it makes a Debian image decides what its variables mean.
+pub fn of_request(request: &Request, debian_image: bool) -> Mirror {
+    let host = of_host(Path::new("/etc"));
+    choose(request.mirror.as_deref(), &request.env, host.as_ref(), debian_image)
 }
 
 /// Whether a mirror is Debian's, as far as its path tells.

@@ -1,6 +1,8 @@
 //! Bases that goldsmith makes itself: the image's and the tools container's.
 
+mod archive;
 pub mod containerfile;
+mod emulator;
 mod form;
 mod image;
 mod import;
@@ -13,16 +15,17 @@ pub mod tools;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use goldsmith_images::fetch::Client;
 use goldsmith_images::import::debian::{
-    self, ArchiveSpec, DebianError, Keyring, Package, Progress, Release, Resolution, Suite,
+    self, ArchiveSpec, DebianError, Keyring, Package, Progress, Release, Resolution,
     configure_script,
 };
-use goldsmith_runtime::{ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin};
+use goldsmith_runtime::{ExitStatus, FormatPlan, Network, Privilege, RootPlan, SandboxPlan, Stdin};
 
-use crate::element::base_yaml::{Debian, Image};
+use crate::element::base_yaml::Image;
 use crate::error::{Failure, Kind, Result};
 use crate::phase::cache::{Done, Recipe};
 use crate::phase::key::KeyBuilder;
@@ -30,8 +33,9 @@ use crate::phase::session::Session;
 use crate::phase::state::State;
 use crate::report::{Event, Reporter};
 use crate::request::Request;
+pub use archive::archive;
+pub use emulator::{Emulation, formats_of_tree};
 pub use image::{Source, Trust};
-use mirror::Mirror;
 
 /// A base whose releases are known and verified.
 #[derive(Debug, Clone)]
@@ -103,6 +107,10 @@ pub struct Bootstrap<'a> {
     pub tools_keyring: Keyring,
     /// Use what was fetched before, ask nobody.
     pub offline: bool,
+    /// Who runs the image's programs, when this machine does not.
+    pub emulation: Option<Emulation>,
+    /// What sandboxes are given for that, once it was fetched.
+    formats: OnceLock<Vec<FormatPlan>>,
     /// Where variables name how registries are reached.
     env: BTreeMap<String, String>,
     /// The same as `offline` for images, which elements fetch where archives are not asked.
@@ -130,6 +138,8 @@ impl<'a> Bootstrap<'a> {
             keyring,
             tools_keyring,
             offline: request.isolated,
+            emulation: None,
+            formats: OnceLock::new(),
             env: request.env.clone(),
             images_offline: request.isolated || request.offline,
             insecure: request.insecure_base,
@@ -162,6 +172,9 @@ impl<'a> Bootstrap<'a> {
         }
         if let Some(packages) = &packages {
             key = key.part("packages", serde_json::to_string(packages).unwrap_or_default());
+        }
+        if let Some(emulation) = self.emulation.as_ref().filter(|_| name != tools::NAME) {
+            key = key.parent(&emulation.key());
         }
         let recipe = Recipe { name: name.to_owned(), key: key.finish(), networked: false };
         let suite = spec.suites.first().map_or("", |suite| suite.name.as_str());
@@ -284,6 +297,7 @@ impl<'a> Bootstrap<'a> {
             cwd: "/".into(),
             mounts: Vec::new(),
             devices: Vec::new(),
+            formats: if name == tools::NAME { Vec::new() } else { self.formats()? },
             network: Network::None,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,
@@ -301,44 +315,6 @@ impl<'a> Bootstrap<'a> {
         let space = self.session.space_hint(&tail);
         failure.hints.extend(tail.iter().map(|line| format!("  | {line}")).chain(space));
         Err(failure)
-    }
-}
-
-/// The archive that an element's `base.yaml` asks for.
-pub fn archive(debian: &Debian, request: &Request, mirror: &Mirror) -> ArchiveSpec {
-    let words = |text: &str| -> Vec<String> {
-        text.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-    };
-    let mut components = words(debian.components.as_deref().unwrap_or_default());
-    if components.is_empty() {
-        components.push("main".to_owned());
-    }
-    let own = |named: &Option<String>, chosen: &str| {
-        let named = named.as_deref().filter(|named| !named.is_empty());
-        named.unwrap_or(chosen).trim_end_matches('/').to_owned()
-    };
-    let main = own(&debian.mirror, &mirror.archive);
-    let suite =
-        |mirror: String, name: String| Suite { mirror, name, components: components.clone() };
-    let mut suites = vec![suite(main.clone(), debian.suite.clone())];
-    // Rolling suites have neither updates nor security updates of their own.
-    if !matches!(debian.suite.as_str(), "sid" | "unstable" | "experimental") {
-        for extra in &debian.suites {
-            let name = format!("{}-{extra}", debian.suite);
-            let from = if extra == "security" {
-                own(&debian.security, &mirror.security)
-            } else {
-                main.clone()
-            };
-            suites.push(suite(from, name));
-        }
-    }
-    ArchiveSpec {
-        suites,
-        arch: request.arch.clone(),
-        variant: debian.variant,
-        include: debian.include.clone(),
-        exclude: debian.exclude.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::build::BuildArgs;
-use crate::base::Source;
+use crate::base::{Emulation, Source};
 use crate::error::{Failure, Kind, Result};
 use crate::phase::chain::Chain;
 use crate::phase::outlook::{Outlook, outlook};
@@ -50,7 +50,7 @@ pub fn run(args: &PlanArgs, cache: &Path) -> Result<u8> {
 
 /// The steps, or why their keys cannot be known.
 enum Steps {
-    Known(Vec<Outlook>, Option<Source>),
+    Known(Vec<Outlook>, Option<Source>, Option<String>),
     Unknown(Failure),
 }
 
@@ -60,7 +60,8 @@ fn steps(session: &Session, request: &Request, prepared: &Prepared) -> Result<St
     match Chain::new(session, request, prepared) {
         Ok(chain) => {
             let source = chain.base.as_ref().and_then(|base| base.source()).cloned();
-            Ok(Steps::Known(outlook(session, request, &chain)?, source))
+            let emulation = chain.bootstrap.emulation.as_ref().map(Emulation::describe);
+            Ok(Steps::Known(outlook(session, request, &chain)?, source, emulation))
         }
         Err(failure) if request.isolated && failure.kind == Kind::Build => {
             Ok(Steps::Unknown(failure))
@@ -99,7 +100,8 @@ fn json(request: &Request, prepared: &Prepared, steps: &Steps) -> serde_json::Va
         "fstab": prepared.disk.fstab(),
     });
     match steps {
-        Steps::Known(list, source) => {
+        Steps::Known(list, source, emulation) => {
+            value["emulator"] = serde_json::json!(emulation);
             value["steps"] = serde_json::json!(list);
             if let Some(source) = source {
                 value["base_image"] = serde_json::json!(source);
@@ -117,7 +119,10 @@ fn text(request: &Request, prepared: &Prepared, steps: &Steps) -> String {
     let mut text =
         format!("architecture  {}\nelements      {}\n", request.arch, prepared.graph.names());
     match steps {
-        Steps::Known(list, source) => {
+        Steps::Known(list, source, emulation) => {
+            if let Some(emulation) = emulation {
+                text.push_str(&format!("programs run  by {emulation}\n"));
+            }
             if let Some(source) = source {
                 text.push_str(&format!("base image    {}\n", source.describe()));
             }

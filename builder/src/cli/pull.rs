@@ -6,6 +6,7 @@ use clap::Args;
 use goldsmith_images::oci::Reference;
 
 use crate::error::{Failure, Kind, Result};
+use crate::machine::dpkg_name;
 use crate::registry::settings::RegistryArgs;
 use crate::report::{Options, Reporter};
 use crate::request::native_arch;
@@ -35,7 +36,7 @@ pub fn run(args: &PullArgs, cache: &Path) -> Result<u8> {
     super::cancel_on_signals(&session.cancel)?;
     let reference = reference(&args.image)?;
     let client = args.registry.client(&request.env)?;
-    let arch = args.arch.as_deref().unwrap_or(native_arch());
+    let arch = args.arch.as_deref().map_or(native_arch(), dpkg_name);
     let image = crate::registry::pull(&session, &client, &reference, arch);
     reporter.finish();
     let image = image?;

@@ -11,6 +11,7 @@ use goldsmith_runtime::{
 };
 
 use crate::error::{Failure, Kind, Result};
+use crate::machine::dpkg_name;
 use crate::phase::session::{Session, overlay};
 use crate::registry::settings::RegistryArgs;
 use crate::report::{Options, Reporter};
@@ -30,6 +31,9 @@ pub struct RunArgs {
     /// Run in the image as the last failed hook left it
     #[arg(long)]
     failed: bool,
+    /// The architecture of an image that is pulled, as dpkg names it [default: this machine's]
+    #[arg(short, long, value_name = "ARCH", requires = "image")]
+    arch: Option<String>,
     /// What of the network the command reaches
     #[arg(long, value_enum, default_value = "none")]
     net: Net,
@@ -77,6 +81,7 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
         return Err(Failure::new(Kind::Usage, "no root file system is named")
             .hint("name one by --rootfs, --image or --failed"));
     };
+    let formats = crate::base::formats_of_tree(&session, &request, &lowers)?;
     let pending = session.pending()?;
     let mut env = vec![
         ("HOME".to_owned(), "/root".to_owned()),
@@ -108,6 +113,7 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
         cwd: args.cwd.clone(),
         mounts,
         devices: Vec::new(),
+        formats,
         network: if matches!(args.net, Net::Host) { Network::Host } else { Network::None },
         hostname: "goldsmith".into(),
         privilege: Privilege::Package,
@@ -145,7 +151,7 @@ fn image_layers(
         return Err(no_image(&absent));
     }
     let reference = super::pull::reference(image)?;
-    let arch = native_arch();
+    let arch = args.arch.as_deref().map_or(native_arch(), dpkg_name);
     // Under its full name it may be there.
     if let Ok(layers) = session.store.image(&crate::registry::name(&reference, arch)) {
         return Ok(layers);

@@ -132,6 +132,10 @@ pub struct Debian {
     /// The archive of security updates; empty for goldsmith's own choice.
     #[serde(default)]
     pub security: Option<String>,
+    /// Where neither is named: the archive by dpkg's name of the architecture, `other` for
+    /// those that are not listed. It has the security updates as well.
+    #[serde(default)]
+    pub mirrors: BTreeMap<String, String>,
     /// Suites beside the main one: `updates`, `security`.
     #[serde(default)]
     pub suites: Vec<String>,

@@ -240,6 +240,7 @@ impl<'a> LoopImage<'a> {
             cwd: "/".into(),
             mounts: Vec::new(),
             devices: self.devices()?,
+            formats: Vec::new(),
             network: Network::None,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,

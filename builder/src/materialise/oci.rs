@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::jobs::chain;
 use crate::error::{Failure, Kind, Result};
+use crate::machine::dpkg_name;
 use crate::request::{ImageType, Request};
 
 /// What an image for a registry says of itself.
@@ -37,7 +38,7 @@ impl Label {
             return Ok(None);
         }
         Ok(Some(Self {
-            arch: request.arch.clone(),
+            arch: dpkg_name(&request.arch).to_owned(),
             created_by: format!("goldsmith build {}", request.elements.join(" ")),
             docker_name: if wanted(ImageType::Docker) {
                 docker_name(request)?

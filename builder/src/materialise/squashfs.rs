@@ -93,6 +93,7 @@ impl<'a> Workshop<'a> {
                 read_only: false,
             }],
             devices: Vec::new(),
+            formats: Vec::new(),
             network: Network::None,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,

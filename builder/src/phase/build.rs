@@ -64,7 +64,8 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<Finished>> 
     if let Some(plan) = &chain.base {
         refer(session, &plan.reference, &base);
     }
-    let host = host_directories(session, request, &prepared, &chain.environment)?;
+    let formats = chain.bootstrap.formats()?;
+    let host = host_directories(session, request, &prepared, &chain.environment, formats)?;
     let ground = Ground {
         session,
         request,

@@ -3,7 +3,6 @@
 //! `build` walks the chain and `plan` shows it, so the two cannot disagree.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use goldsmith_images::tree::Normalise;
 use goldsmith_runtime::Network;
@@ -17,12 +16,13 @@ use super::run::PhaseRun;
 use super::session::Session;
 use super::table::{PHASES, Phase, Place};
 use crate::base::mirror::{self, Mirror};
-use crate::base::{self, BasePlan, Bootstrap};
+use crate::base::{self, BasePlan, Bootstrap, Emulation};
 use crate::element::base_yaml::Base;
 use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::{DiskFacts, Environment};
 use crate::hook::host_commands;
 use crate::lock::Lock;
+use crate::machine::dpkg_name;
 use crate::materialise::{outputs, squashfs};
 use crate::request::{Backend, ImageType, Request};
 
@@ -90,17 +90,12 @@ impl<'a> Chain<'a> {
     ///
     /// When the archive cannot be reached or does not verify, or an element cannot be read.
     pub fn new(session: &'a Session, request: &Request, prepared: &Prepared) -> Result<Self> {
-        let bootstrap = Bootstrap::new(session, request)?;
+        let mut bootstrap = Bootstrap::new(session, request)?;
         let lock = session.lock.as_ref();
         let request = &lock.map_or_else(|| request.clone(), |lock| lock.settled(request));
-        let mirror = lock.and_then(|lock| lock.mirror().cloned()).unwrap_or_else(|| {
-            mirror::choose(
-                request.mirror.as_deref(),
-                &request.env,
-                mirror::of_host(Path::new("/etc")).as_ref(),
-                matches!(prepared.base, Some((_, Base::Debian(_)))),
-            )
-        });
+        let debian = matches!(prepared.base, Some((_, Base::Debian(_))));
+        let mirror = lock.and_then(|lock| lock.mirror().cloned());
+        let mirror = mirror.unwrap_or_else(|| mirror::of_request(request, debian));
         let mut commands = host_commands::packages(&prepared.hooks);
         commands.extend(request.tools_packages.iter().cloned());
         if request.types.contains(&ImageType::Squashfs) {
@@ -108,6 +103,8 @@ impl<'a> Chain<'a> {
         }
         let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
         let made = tools.epoch.unwrap_or_default();
+        let runs = prepared.base.is_some() || prepared.containerfile.is_some();
+        bootstrap.emulate(&request.arch, runs, &mirror)?;
         let base = image_base(&bootstrap, request, prepared, &mirror, made)?;
         breaks::check(&request.env)?;
         let epoch = request
@@ -126,6 +123,7 @@ impl<'a> Chain<'a> {
             facts: facts(request, prepared),
             tools: &tools.recipe.key,
             lock: lock.map(Lock::key),
+            emulation: bootstrap.emulation.as_ref().map(Emulation::key),
             last: match &base {
                 Some(base) => base.recipe.key.clone(),
                 None => KeyBuilder::new("no-base").finish(),
@@ -161,10 +159,14 @@ fn image_base(
             bootstrap.plan(NAME, base::archive(debian, request, mirror))
         }
         (Some((element, Base::Image(image))), _) => {
-            bootstrap.plan_image(image, element, &request.arch)
+            bootstrap.plan_image(image, element, dpkg_name(&request.arch))
         }
-        (Some((_, Base::Oci(oci))), _) => bootstrap.plan_oci(NAME, oci, &request.arch, epoch),
-        (None, Some(wanted)) => bootstrap.plan_containerfile(NAME, wanted, &request.arch, epoch),
+        (Some((_, Base::Oci(oci))), _) => {
+            bootstrap.plan_oci(NAME, oci, dpkg_name(&request.arch), epoch)
+        }
+        (None, Some(wanted)) => {
+            bootstrap.plan_containerfile(NAME, wanted, dpkg_name(&request.arch), epoch)
+        }
         (None, None) => return Ok(None),
     };
     plan.map(Some)
@@ -201,6 +203,7 @@ struct Links<'a> {
     tools: &'a Key,
     /// What the key of the lock is, if there is one.
     lock: Option<&'a str>,
+    emulation: Option<Key>,
     last: Key,
     steps: Vec<Step>,
 }
@@ -297,6 +300,9 @@ impl Links<'_> {
         }
         if phase.place == Place::Host {
             key = key.parent(self.tools);
+        }
+        if let Some(emulation) = &self.emulation {
+            key = key.parent(emulation);
         }
         let outside = breaks::outside(&env, phase).map(|argv| {
             let phase = Phase { directory: phase.directory, ..PHASES[0] };

@@ -6,6 +6,7 @@ use super::cache::{Done, Found, Recipe};
 use super::chain::{Chain, Work};
 use super::key::Key;
 use super::session::Session;
+use crate::base::Emulation;
 use crate::error::Result;
 use crate::materialise::outputs;
 use crate::request::Request;
@@ -61,6 +62,9 @@ pub fn outlook(session: &Session, request: &Request, chain: &Chain<'_>) -> Resul
         list.push(Outlook { step: recipe.name.clone(), key: recipe.key.clone(), cache });
         done
     };
+    if let Some(Emulation::Archive { recipe, .. }) = &chain.bootstrap.emulation {
+        add(recipe, session.look_up(recipe, &nothing)?);
+    }
     let tools = &chain.tools.recipe;
     add(tools, session.look_up(tools, &nothing)?);
     let mut done = match &chain.base {

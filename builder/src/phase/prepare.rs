@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use goldsmith_images::store::SnapshotId;
-use goldsmith_runtime::IdentityMode;
+use goldsmith_runtime::{FormatPlan, IdentityMode};
 
 use super::cache::{Done, Recipe};
 use super::key::KeyBuilder;
@@ -18,6 +18,7 @@ use crate::element::{Element, ElementGraph, base_yaml, resolve, scan};
 use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::Environment;
 use crate::hook::{HookTree, collect};
+use crate::machine::dpkg_name;
 use crate::request::Request;
 
 /// What a build is made of before anything ran.
@@ -115,8 +116,9 @@ fn find_base(
     request: &Request,
 ) -> Result<Option<(PathBuf, base_yaml::Base)>> {
     let mut env = request.env.clone();
-    env.insert("ARCH".to_owned(), request.arch.clone());
-    env.insert("MACHINE".to_owned(), machine(&request.arch).to_owned());
+    let arch = dpkg_name(&request.arch);
+    env.insert("ARCH".to_owned(), arch.to_owned());
+    env.insert("MACHINE".to_owned(), machine(arch).to_owned());
     let mut found: Option<(&Element, base_yaml::Base)> = None;
     for element in &graph.elements {
         let path = element.path.join("base.yaml");
@@ -151,6 +153,7 @@ pub(super) fn host_directories(
     request: &Request,
     prepared: &Prepared,
     environment: &Environment,
+    formats: Vec<FormatPlan>,
 ) -> Result<HostDirectories> {
     let io = |error: std::io::Error| Failure::wrap(Kind::Host, "the caches of hooks", &error);
     let image_cache = match &session.lock {
@@ -195,6 +198,7 @@ pub(super) fn host_directories(
         output,
         files: environment.files.clone(),
         host_files: environment.host_files.clone(),
+        formats,
         resolv_conf,
     })
 }

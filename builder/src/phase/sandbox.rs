@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use goldsmith_images::store::Pending;
 use goldsmith_runtime::{
-    DevicePlan, ExitStatus, MountPlan, MountSource, Network, Outcome, Privilege, RootPlan,
-    SandboxPlan, Stdin,
+    DevicePlan, ExitStatus, FormatPlan, MountPlan, MountSource, Network, Outcome, Privilege,
+    RootPlan, SandboxPlan, Stdin,
 };
 
 use super::output_tail::{PhaseSink, Watch};
@@ -38,6 +38,8 @@ pub struct HostDirectories {
     pub files: Vec<(PathBuf, PathBuf)>,
     /// The same that host phases alone see.
     pub host_files: Vec<(PathBuf, PathBuf)>,
+    /// What runs the image's programs, when this machine does not.
+    pub formats: Vec<FormatPlan>,
     /// The text of the builder's resolv.conf.
     pub resolv_conf: String,
 }
@@ -159,6 +161,7 @@ impl HostDirectories {
             cwd: paths::OUTPUT.into(),
             mounts,
             devices: trees.devices.to_vec(),
+            formats: self.formats.clone(),
             network,
             hostname: "goldsmith".into(),
             privilege: Privilege::Mounting,
@@ -204,6 +207,7 @@ impl HostDirectories {
             cwd: "/".into(),
             mounts,
             devices: trees.devices.to_vec(),
+            formats: self.formats.clone(),
             network,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,

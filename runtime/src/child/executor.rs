@@ -144,6 +144,7 @@ mod tests {
             cwd: "/".into(),
             mounts: Vec::new(),
             devices: Vec::new(),
+            formats: Vec::new(),
             network: Network::None,
             hostname: String::new(),
             privilege: Privilege::Package,

@@ -7,6 +7,7 @@ mod console;
 mod container;
 mod enter;
 mod executor;
+mod formats;
 mod job;
 mod liveness;
 mod mount_point;
@@ -23,6 +24,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 pub(crate) use container::proc_is_covered;
+pub(crate) use formats::{FILE_SYSTEM, describe};
 
 use crate::messages::Report;
 use crate::parent::job::Job;

@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::mount::{MsFlags, mount};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
+use super::formats;
 use super::mounts::{Attached, attach};
 use super::scratch::Scratch;
 use crate::plan::{MountPlan, MountSource, OverlayPlan, RootPlan, SandboxPlan};
@@ -78,6 +79,9 @@ pub(super) fn open_sources(plan: &SandboxPlan) -> Result<Sources, String> {
     for device in &plan.devices {
         sources.push_back(open(&device.source)?);
     }
+    for format in &plan.formats {
+        sources.push_back(open(&format.interpreter)?);
+    }
     Ok(Sources(sources))
 }
 
@@ -134,6 +138,11 @@ pub(super) fn assemble(plan: &SandboxPlan, mut sources: Sources) -> Result<Root,
         mount(Some(source.as_str()), at.as_str(), none, MsFlags::MS_BIND, none)
             .map_err(|error| format!("mount(device {index}): {error}"))?;
     }
+    if !plan.formats.is_empty() {
+        let interpreters =
+            plan.formats.iter().map(|_| sources.next()).collect::<Result<Vec<_>, _>>()?;
+        formats::register(&plan.formats, &interpreters)?;
+    }
     Ok(Root { attached, scratch })
 }
 
@@ -182,7 +191,7 @@ fn tmpfs(target: impl AsRef<Path>, mode: u32) -> Result<(), String> {
         .map_err(|error| format!("mount(tmpfs, {}): {error}", target.display()))
 }
 
-fn fd_path(fd: &OwnedFd) -> String {
+pub(super) fn fd_path(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 

@@ -4,19 +4,24 @@ use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use super::formats::{FORMATS, FORMATS_FIX};
 use super::{Check, check};
+use crate::child::{FILE_SYSTEM, describe};
 use crate::parent::job::JobInput;
 
 const NONE: Option<&str> = None;
 
 /// The body of [`super::PROBE_JOB`].
-pub(super) fn look(_: JobInput) -> Result<serde_json::Value, String> {
+pub(super) fn look(input: JobInput) -> Result<serde_json::Value, String> {
     mount(Some("tmpfs"), "/tmp", Some("tmpfs"), MsFlags::empty(), NONE)
         .map_err(|error| format!("mount(tmpfs): {error}"))?;
     for directory in ["a", "b", "u", "w", "m"] {
         fs_err::create_dir(Path::new("/tmp").join(directory)).map_err(|error| error.to_string())?;
     }
-    let checks = [overlay(), control_groups(), foreign_architectures()];
+    let checks = match input.request.as_str() {
+        Some(FORMATS) => vec![foreign_architectures()],
+        _ => vec![overlay(), control_groups(), foreign_architectures()],
+    };
     serde_json::to_value(checks).map_err(|error| error.to_string())
 }
 
@@ -52,15 +57,16 @@ fn control_groups() -> Check {
     check("control groups", false, detail, "").optional()
 }
 
+/// Whether a sandbox can be given programs of other machines.
 fn foreign_architectures() -> Check {
-    let name = "foreign architectures";
-    match mount(Some("binfmt_misc"), "/tmp/m", Some("binfmt_misc"), MsFlags::empty(), NONE) {
-        Ok(()) => check(name, true, "binfmt_misc mounts in a user namespace", ""),
-        Err(error) => {
-            let detail = format!("mount(binfmt_misc): {error}");
-            let fix = "use a kernel from 6.7 on to build for another architecture";
-            check(name, false, &detail, fix)
+    match mount(Some(FILE_SYSTEM), "/tmp/m", Some(FILE_SYSTEM), MsFlags::empty(), NONE) {
+        Ok(()) => {
+            if umount2("/tmp/m", MntFlags::MNT_DETACH).is_err() {
+                tracing::debug!("the trial mount goes with the namespace");
+            }
+            check(FORMATS, true, "binfmt_misc mounts in a user namespace", "")
         }
+        Err(error) => check(FORMATS, false, &describe(error), FORMATS_FIX),
     }
     .optional()
 }

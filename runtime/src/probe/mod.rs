@@ -1,9 +1,11 @@
 //! What this host allows, and how to mend what it lacks.
 
+mod formats;
 mod inside;
 mod outside;
 mod trial;
 
+pub use formats::{probe_formats, registered};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Identity, IdentityMode};
@@ -64,7 +66,7 @@ pub fn probe() -> HostReport {
     });
     if let Ok(identity) = &identity {
         checks.extend(outside::map_helpers(identity.mode));
-        checks.extend(in_namespace(identity));
+        checks.extend(in_namespace(identity).into_iter().map(formats::with_the_hosts));
     }
     checks.push(outside::seccomp());
     checks.push(outside::proc());
@@ -88,17 +90,19 @@ fn in_namespace(identity: &Identity) -> Vec<Check> {
         let fix = outside::pod_fix().unwrap_or(NAMESPACE_FIX);
         vec![check("entering a namespace", false, detail, fix)]
     };
-    let value = match run_job(identity, PROBE_JOB.name, &serde_json::Value::Null, &[]) {
-        Ok(value) => value,
-        Err(error) => return failed(&error.to_string()),
-    };
-    match serde_json::from_value::<Vec<Check>>(value) {
+    match looked(identity, &serde_json::Value::Null) {
         Ok(mut checks) => {
             checks.insert(0, check("entering a namespace", true, "its ids are mapped", ""));
             checks
         }
-        Err(error) => failed(&error.to_string()),
+        Err(error) => failed(&error),
     }
+}
+
+/// Runs the job: all of its checks, or the one that `request` names.
+fn looked(identity: &Identity, request: &serde_json::Value) -> Result<Vec<Check>, String> {
+    let value = run_job(identity, PROBE_JOB.name, request, &[]).map_err(|e| e.to_string())?;
+    serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
 const NAMESPACE_FIX: &str = "as root: sysctl -w user.max_user_namespaces=15000; on Ubuntu also sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";

@@ -36,6 +36,7 @@ fn try_one(identity: &Identity) -> Result<(), String> {
         cwd: "/".into(),
         mounts: Vec::new(),
         devices: Vec::new(),
+        formats: Vec::new(),
         network: Network::None,
         hostname: "probe".into(),
         privilege: Privilege::Package,

@@ -103,6 +103,9 @@ impl Bootstrap<'_> {
         if let Some(lock) = &self.session.lock {
             key = key.part("lock", lock.key());
         }
+        if let Some(emulation) = &self.emulation {
+            key = key.parent(&emulation.key());
+        }
         let networked = !self.offline
             && self.session.lock.is_none()
             && file.instructions.iter().any(|(_, one)| matches!(one, Instruction::Run(_)));
@@ -202,7 +205,7 @@ impl Bootstrap<'_> {
         let lowers = session.directories(stack)?;
         let pending = session.pending()?;
         let root = RootPlan::Overlay(overlay(lowers.clone(), &pending));
-        let mut plan = self.sandbox_plan(machine, argv, context, root);
+        let mut plan = self.sandbox_plan(machine, argv, context, root)?;
         let ran = session.run("containerfile", &plan)?;
         if ran.outcome.status == ExitStatus::Code(0) {
             return session.push(stack, pending, "containerfile");
@@ -229,7 +232,7 @@ impl Bootstrap<'_> {
         argv: Vec<String>,
         context: Option<&Path>,
         root: RootPlan,
-    ) -> SandboxPlan {
+    ) -> Result<SandboxPlan> {
         let mut mounts = Vec::new();
         if let Some(context) = context {
             let source = MountSource::Bind(context.to_path_buf());
@@ -244,7 +247,7 @@ impl Bootstrap<'_> {
         let mut env = machine.arguments.clone();
         env.extend(machine.env.clone());
         env.entry("HOME".to_owned()).or_insert_with(|| "/root".to_owned());
-        SandboxPlan {
+        Ok(SandboxPlan {
             id_hint: "containerfile".to_owned(),
             root,
             argv: machine.by_user(argv),
@@ -252,13 +255,14 @@ impl Bootstrap<'_> {
             cwd: machine.directory.clone(),
             mounts,
             devices: Vec::new(),
+            formats: self.formats()?,
             network: if self.online() { Network::Host } else { Network::None },
             hostname: "goldsmith".to_owned(),
             privilege: Privilege::Package,
             time_limit_ms: None,
             stdin: Stdin::Null,
             scratch_bytes: None,
-        }
+        })
     }
 
     /// Whether commands reach the network; under a lock that is what the lock gives.

@@ -26,7 +26,7 @@ pub use crate::openpgp::{Keyring, KeyringError};
 
 pub use release::ReleaseError;
 pub use solve::SolveError;
-pub use unpack::{UnpackError, configure_script, unpack};
+pub use unpack::{UnpackError, configure_script, copy_file, unpack};
 
 /// Which packages a bootstrap begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -144,6 +144,41 @@ fn read_control(stream: &mut dyn Read) -> io::Result<BTreeMap<String, Vec<u8>>> 
     Ok(files)
 }
 
+/// Copies one regular file of a package, named from the root without a slash in front; bytes
+/// are copied as they are read, so `to` is incomplete after an error.
+///
+/// # Errors
+///
+/// When the package is malformed or has no such regular file, or `to` cannot be written.
+pub fn copy_file(package: &Path, name: &str, to: &mut impl io::Write) -> Result<(), UnpackError> {
+    let malformed = |source| UnpackError::Package { path: package.to_path_buf(), source };
+    let file = fs_err::File::open(package).map_err(malformed)?;
+    let mut found = false;
+    ar::members(io::BufReader::with_capacity(1 << 16, file), |member, content| {
+        if !member.starts_with("data.tar") || found {
+            return Ok(());
+        }
+        let mut archive = tar::Archive::new(ar::decompress(member, content)?);
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            let path = entry.path_bytes();
+            let path = path.strip_prefix(b"./").unwrap_or(&path);
+            if path == name.as_bytes() && entry.header().entry_type().is_file() {
+                io::copy(&mut entry, to)?;
+                found = true;
+                return Ok(());
+            }
+        }
+        Ok(())
+    })
+    .map_err(malformed)?;
+    if found {
+        return Ok(());
+    }
+    let message = format!("it has no regular file {name}");
+    Err(malformed(io::Error::new(io::ErrorKind::NotFound, message)))
+}
+
 /// The shell script that makes an unpacked root a configured one; it runs inside, with
 /// /proc, /dev and no network.
 ///
