@@ -5,6 +5,7 @@
 
 mod bad_hooks;
 mod board;
+mod choice;
 mod cloud_image;
 mod concurrent;
 mod contract;

@@ -86,7 +86,7 @@ impl BasePlan {
 }
 
 /// Changes whenever other packages are chosen, or the same are laid down differently.
-const UNPACKER: &str = "4";
+const UNPACKER: &str = "5";
 
 /// Changes whenever the tree of an image is read or laid down differently.
 const IMPORTER: &str = "1";

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags, chmodat, fsetxattr, linkat, mkdirat,
-    mknodat, openat, openat2, statat, symlinkat,
+    mknodat, openat, openat2, readlinkat, statat, symlinkat,
 };
 use rustix::io::Errno;
 
@@ -287,8 +287,13 @@ impl RootWriter {
         attributes: &Attributes,
     ) -> Result<(), WriteError> {
         let (parent, last) = self.parent(path)?;
-        Self::make_way(parent, last, path)?;
-        symlinkat(name(to), parent, name(last)).map_err(call("symlink", path))?;
+        // A link that is there already stays: others may be on their way through it.
+        let same =
+            readlinkat(parent, name(last), Vec::new()).is_ok_and(|there| there.as_bytes() == to);
+        if !same {
+            Self::make_way(parent, last, path)?;
+            symlinkat(name(to), parent, name(last)).map_err(call("symlink", path))?;
+        }
         dress_at(parent, last, path, attributes)
     }
 

@@ -9,6 +9,7 @@ mod ar;
 mod archive_keys;
 mod database;
 mod index;
+mod pool;
 mod relation;
 mod release;
 mod solve;
@@ -176,7 +177,7 @@ pub fn resolve(
     client: &Client,
     downloads: &Path,
 ) -> Result<Resolution, DebianError> {
-    let mut pool = solve::Pool::default();
+    let mut pool = pool::Pool::default();
     for release in &releases {
         for component in &release.suite.components {
             let text = index::fetch(release, component, &spec.arch, client, downloads)?;

@@ -1,13 +1,11 @@
-//! Chooses packages: the closure of dependencies, first alternatives preferred, as apt
-//! does for a fresh system without recommendations.
+//! Chooses packages: the closure of dependencies, first alternatives preferred, in the order
+//! in which apt goes for a fresh system without recommendations. A test compares the two.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use debversion::Version;
-
+use super::pool::Pool;
 use super::relation::{Relation, clauses};
 use super::{ArchiveSpec, Package, Variant};
-use crate::digest::Digest;
 
 /// Why no set of packages fits.
 #[derive(Debug, thiserror::Error)]
@@ -37,164 +35,114 @@ pub enum SolveError {
     },
 }
 
-/// All packages of all suites, the highest version of each name.
-#[derive(Debug, Default)]
-pub(super) struct Pool {
-    packages: Vec<Candidate>,
-    by_name: HashMap<String, usize>,
-    /// Virtual names: who provides them, in which version.
-    provided: BTreeMap<String, Vec<(usize, Option<Version>)>>,
-}
-
-#[derive(Debug)]
-struct Candidate {
-    package: Package,
-    version: Version,
-    essential: bool,
-    priority: String,
-    depends: String,
-    conflicts: String,
-    provides: String,
-}
-
-impl Pool {
-    /// Adds the packages of an index.
-    pub(super) fn add(&mut self, text: &str, mirror: &str, arch: &str) {
-        for paragraph in deb822_fast::borrowed::iter_paragraphs_borrowed(text) {
-            let Ok(paragraph) = paragraph else { continue };
-            let get = |name: &str| paragraph.get_field(name).map(|field| field.join());
-            let Some(candidate) = candidate(&get, mirror, arch) else { continue };
-            match self.by_name.get(&candidate.package.name) {
-                Some(&at) if self.packages[at].version >= candidate.version => {}
-                Some(&at) => self.packages[at] = candidate,
-                None => {
-                    self.by_name.insert(candidate.package.name.clone(), self.packages.len());
-                    self.packages.push(candidate);
-                }
-            }
-        }
-        self.index_provides();
-    }
-
-    fn index_provides(&mut self) {
-        self.provided.clear();
-        for (at, candidate) in self.packages.iter().enumerate() {
-            for relation in clauses(&candidate.provides).into_iter().flatten() {
-                let version = relation.version.map(|(_, version)| version);
-                self.provided.entry(relation.name).or_default().push((at, version));
-            }
-        }
-        for providers in self.provided.values_mut() {
-            // As apt does: awk is mawk, which the archive requires, not gawk.
-            providers.sort_by_key(|(at, _)| {
-                let candidate = &self.packages[*at];
-                (rank(&candidate.priority), candidate.package.name.clone())
-            });
-        }
-    }
-
-    /// The real packages that satisfy a relation, the one of that name first.
-    fn satisfying(&self, relation: &Relation) -> Vec<usize> {
-        let mut found = Vec::new();
-        if let Some(&at) = self.by_name.get(&relation.name)
-            && relation.version.as_ref().is_none_or(|(operator, version)| {
-                operator.holds(&self.packages[at].version, version)
-            })
-        {
-            found.push(at);
-        }
-        for (at, version) in self.provided.get(&relation.name).into_iter().flatten() {
-            let fits = match (&relation.version, version) {
-                (None, _) => true,
-                (Some((operator, want)), Some(have)) => operator.holds(have, want),
-                (Some(_), None) => false,
-            };
-            if fits && !found.contains(at) {
-                found.push(*at);
-            }
-        }
-        found
-    }
-}
-
-/// The order of priorities, the weightiest first.
-fn rank(priority: &str) -> usize {
-    let order = ["required", "important", "standard", "optional"];
-    order.iter().position(|name| *name == priority).unwrap_or(order.len())
-}
-
-fn candidate(get: &impl Fn(&str) -> Option<String>, mirror: &str, arch: &str) -> Option<Candidate> {
-    let of_arch = get("Architecture")?;
-    if of_arch != arch && of_arch != "all" {
-        return None;
-    }
-    let (version, filename) = (get("Version")?, get("Filename")?);
-    // A name that climbs would be fetched from, and named after, something else.
-    if filename.starts_with('/') || filename.split('/').any(|part| part == "..") {
-        return None;
-    }
-    let package = Package {
-        name: get("Package")?,
-        url: format!("{mirror}/{filename}"),
-        size: get("Size")?.parse().ok()?,
-        digest: Digest::from_hex(&get("SHA256")?).ok()?,
-        version: version.clone(),
-    };
-    let join = |one: &str, two: &str| {
-        [get(one), get(two)].into_iter().flatten().collect::<Vec<_>>().join(", ")
-    };
-    Some(Candidate {
-        package,
-        version: version.parse().ok()?,
-        essential: get("Essential").is_some_and(|value| value == "yes"),
-        priority: get("Priority").unwrap_or_default(),
-        depends: join("Pre-Depends", "Depends"),
-        conflicts: join("Conflicts", "Breaks"),
-        provides: get("Provides").unwrap_or_default(),
-    })
-}
-
 /// Chooses the packages that `spec` asks for, sorted by name.
 pub(super) fn solve(pool: &Pool, spec: &ArchiveSpec) -> Result<Vec<Package>, SolveError> {
-    let mut chosen = BTreeSet::new();
-    let mut queue = VecDeque::new();
-    let excluded = |at: usize| spec.exclude.contains(&pool.packages[at].package.name);
-    let choose = |at: usize, chosen: &mut BTreeSet<usize>, queue: &mut VecDeque<usize>| {
-        if chosen.insert(at) {
-            queue.push_back(at);
-        }
+    let wanted = wanted(pool, spec)?;
+    let mut choice = Choice {
+        pool,
+        excluded: spec.exclude.iter().filter_map(|name| pool.named(name)).collect(),
+        chosen: wanted.iter().copied().collect(),
+        refused: Vec::new(),
     };
-    for at in wanted(pool, spec)? {
-        choose(at, &mut chosen, &mut queue);
+    choice.refused = wanted.iter().flat_map(|&at| choice.refusals(at)).collect();
+    let mut followed = BTreeSet::new();
+    for at in wanted {
+        choice.follow(at, &mut followed)?;
     }
-    while let Some(at) = queue.pop_front() {
-        for clause in clauses(&pool.packages[at].depends) {
-            let options: Vec<usize> = clause
-                .iter()
-                .flat_map(|relation| pool.satisfying(relation))
-                .filter(|&option| !excluded(option))
-                .collect();
-            if options.iter().any(|option| chosen.contains(option)) {
-                continue;
-            }
-            // A later package of the roots may satisfy the clause as well as any other.
-            let Some(&first) = options.first() else {
-                let needs: Vec<_> = clause.iter().map(|relation| relation.name.as_str()).collect();
-                return Err(SolveError::Unsatisfied {
-                    package: pool.packages[at].package.name.clone(),
-                    needs: needs.join(" | "),
-                });
-            };
-            choose(first, &mut chosen, &mut queue);
-        }
-    }
+    let chosen = choice.chosen;
     check_conflicts(pool, &chosen)?;
     let mut packages: Vec<_> = chosen.iter().map(|&at| pool.packages[at].package.clone()).collect();
     packages.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(packages)
 }
 
-/// The packages that are asked for by name or by variant, in a fixed order.
+/// A choice in the making.
+struct Choice<'a> {
+    pool: &'a Pool,
+    excluded: BTreeSet<usize>,
+    chosen: BTreeSet<usize>,
+    /// What chosen packages exclude.
+    refused: Vec<Relation>,
+}
+
+impl Choice<'_> {
+    /// Chooses what a package needs, and what that needs before its next need: as apt goes,
+    /// for the order decides which alternatives are there already.
+    fn follow(&mut self, at: usize, followed: &mut BTreeSet<usize>) -> Result<(), SolveError> {
+        let pool = self.pool;
+        let needs = |at: usize| (at, clauses(&pool.packages[at].depends).into_iter());
+        if !followed.insert(at) {
+            return Ok(());
+        }
+        let mut open = vec![needs(at)];
+        while let Some((at, clauses)) = open.last_mut() {
+            let at = *at;
+            let Some(clause) = clauses.next() else {
+                open.pop();
+                continue;
+            };
+            if let Some(next) = self.satisfy(at, &clause)?
+                && followed.insert(next)
+            {
+                open.push(needs(next));
+            }
+        }
+        Ok(())
+    }
+
+    /// Chooses a package for a clause of `at`, unless one of them is there.
+    fn satisfy(&mut self, at: usize, clause: &[Relation]) -> Result<Option<usize>, SolveError> {
+        let pool = self.pool;
+        let options: Vec<usize> = clause
+            .iter()
+            .flat_map(|relation| pool.satisfying(relation))
+            .filter(|option| !self.excluded.contains(option))
+            .collect();
+        if options.iter().any(|option| self.chosen.contains(option)) {
+            return Ok(None);
+        }
+        let fitting = match options.as_slice() {
+            [_, _, ..] => options.iter().find(|&&option| self.fits(option)),
+            _ => None,
+        };
+        let Some(&choice) = fitting.or(options.first()) else {
+            let needs: Vec<_> = clause.iter().map(|relation| relation.name.as_str()).collect();
+            return Err(SolveError::Unsatisfied {
+                package: pool.packages[at].package.name.clone(),
+                needs: needs.join(" | "),
+            });
+        };
+        self.chosen.insert(choice);
+        self.refused.extend(self.refusals(choice));
+        Ok(Some(choice))
+    }
+
+    fn refusals(&self, at: usize) -> Vec<Relation> {
+        clauses(&self.pool.packages[at].conflicts).into_iter().flatten().collect()
+    }
+
+    /// Whether a package and those that are chosen do not exclude each other.
+    fn fits(&self, option: usize) -> bool {
+        let candidate = &self.pool.packages[option];
+        let names: BTreeSet<_> = clauses(&candidate.provides)
+            .into_iter()
+            .flatten()
+            .map(|relation| relation.name)
+            .chain([candidate.package.name.clone()])
+            .collect();
+        let refused = self.refused.iter().any(|relation| {
+            names.contains(&relation.name) && self.pool.satisfying(relation).contains(&option)
+        });
+        !refused
+            && !self.refusals(option).iter().any(|relation| {
+                let others = self.pool.satisfying(relation);
+                others.iter().any(|other| *other != option && self.chosen.contains(other))
+            })
+    }
+}
+
+/// The packages that are asked for: those of the variant by their names, then the others as
+/// they are listed.
 fn wanted(pool: &Pool, spec: &ArchiveSpec) -> Result<Vec<usize>, SolveError> {
     let mut roots = BTreeMap::new();
     for (at, candidate) in pool.packages.iter().enumerate() {
@@ -204,17 +152,21 @@ fn wanted(pool: &Pool, spec: &ArchiveSpec) -> Result<Vec<usize>, SolveError> {
             Variant::Important => matches!(candidate.priority.as_str(), "required" | "important"),
         };
         if candidate.essential || by_priority {
-            roots.insert(candidate.package.name.clone(), at);
+            roots.insert(candidate.package.name.as_str(), at);
         }
     }
-    for name in ["apt"].into_iter().map(str::to_owned).chain(spec.include.iter().cloned()) {
-        let relation = Relation { name: name.clone(), version: None };
+    let named = |name: &str| {
+        let relation = Relation { name: name.to_owned(), version: None };
         let at = pool.satisfying(&relation).first().copied();
-        let at = at.ok_or(SolveError::Unknown { name: name.clone() })?;
-        roots.insert(name, at);
+        at.ok_or_else(|| SolveError::Unknown { name: name.to_owned() })
+    };
+    roots.insert("apt", named("apt")?);
+    let mut wanted: Vec<usize> = roots.into_values().collect();
+    for name in &spec.include {
+        wanted.push(named(name)?);
     }
-    roots.retain(|_, at| !spec.exclude.contains(&pool.packages[*at].package.name));
-    Ok(roots.into_values().collect())
+    wanted.retain(|at| !spec.exclude.contains(&pool.packages[*at].package.name));
+    Ok(wanted)
 }
 
 fn check_conflicts(pool: &Pool, chosen: &BTreeSet<usize>) -> Result<(), SolveError> {
@@ -236,6 +188,7 @@ fn check_conflicts(pool: &Pool, chosen: &BTreeSet<usize>) -> Result<(), SolveErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
 
     fn pool(list: &[(&str, &str, &str)]) -> Pool {
         let mut text = String::new();
@@ -280,6 +233,67 @@ mod tests {
         weighty[2].2 = "Provides: awk\nPriority: required";
         assert_eq!(names(&weighty, &[]).unwrap(), ["apt", "libc", "mawk"]);
         assert_eq!(names(&list, &["tool"]).unwrap(), ["apt", "gawk", "libc", "tool"]);
+    }
+
+    #[test]
+    fn needs_of_needs_come_before_the_next_need() {
+        let list = [
+            APT,
+            ("libc", "2", "Essential: yes"),
+            ("awk", "1", ""),
+            ("rotate", "1", "Depends: cron | init"),
+            ("server", "1", "Depends: init-base, rotate"),
+            ("init-base", "1", "Depends: init"),
+            ("init", "1", ""),
+            ("cron", "1", ""),
+        ];
+        assert_eq!(
+            names(&list, &["server"]).unwrap(),
+            ["apt", "awk", "init", "init-base", "libc", "rotate", "server"]
+        );
+        // What is asked for by name counts as there, in whatever order.
+        assert!(names(&list, &["rotate", "server"]).unwrap().contains(&"cron".to_owned()));
+        let asked = names(&list, &["rotate", "init"]).unwrap();
+        assert!(!asked.contains(&"cron".to_owned()), "{asked:?}");
+    }
+
+    #[test]
+    fn alternatives_that_exclude_what_is_there_are_passed_over() {
+        let list = [
+            APT,
+            ("libc", "2", "Essential: yes"),
+            ("awk", "1", ""),
+            ("exim", "1", "Provides: mta\nConflicts: mta"),
+            ("postfix", "1", "Provides: mta\nConflicts: mta"),
+            ("cronlike", "1", "Depends: exim | postfix"),
+            ("reader", "1", "Depends: sendmail | nomail"),
+            ("sendmail", "1", ""),
+            ("nomail", "1", ""),
+            ("quiet", "1", "Breaks: sendmail"),
+            ("mailer", "1", "Depends: mta (>= 1) | exim"),
+        ];
+        let has = |include: &[&str], name: &str| {
+            names(&list, include).unwrap().contains(&name.to_owned())
+        };
+        assert!(!has(&["postfix", "cronlike"], "exim"));
+        assert!(has(&["cronlike"], "exim"));
+        assert!(has(&["quiet", "reader"], "nomail"));
+        // A name that is provided without a version satisfies no versioned need.
+        assert!(has(&["mailer"], "exim"));
+    }
+
+    #[test]
+    fn versioned_provides_satisfy_versioned_needs() {
+        let list = [
+            APT,
+            ("libc", "2", "Essential: yes"),
+            ("awk", "1", ""),
+            ("user", "1", "Depends: api (>= 2)"),
+            ("old", "9", "Provides: api (= 1)"),
+            ("new", "1", "Provides: api (= 2:1)"),
+        ];
+        let found = names(&list, &["user"]).unwrap();
+        assert_eq!(found, ["apt", "awk", "libc", "new", "user"]);
     }
 
     #[test]
