@@ -4,6 +4,7 @@
 
 mod deploy;
 mod growvols;
+mod lvm;
 mod ramdisk;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ mod choice;
 mod cloud_image;
 mod concurrent;
 mod contract;
+mod disks;
 mod elements;
 mod failures;
 mod faults;

@@ -11,6 +11,7 @@ use goldsmith_tests::{HostInvariant, TestEnv, server};
 pub(crate) const CASES: &[crate::Case] = &[
     ("loop_backend::hooks_see_devices_and_the_tree_is_the_same", same_tree),
     ("loop_backend::a_bare_file_system_needs_no_partition", bare),
+    ("loop_backend::logical_partitions_are_devices", logical),
     ("loop_backend::a_failing_hook_leaves_nothing", failing_hook),
     ("loop_backend::sigkill_at_any_moment_leaves_nothing", killed),
     ("loop_backend::boots_by_bios", boots_by_bios),
@@ -171,6 +172,23 @@ fn same_tree() -> Result<()> {
 
 fn bare() -> Result<()> {
     compare(&environment("")?)
+}
+
+/// The root file system is on the third entry of the table too: the second is the extended one.
+fn logical() -> Result<()> {
+    let layout = "
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: mbr
+    partitions:
+      - {name: efi, type: '0xef', size: 40MiB, flags: [primary], mkfs: {type: vfat, mount: {mount_point: /boot/efi}}}
+      - {name: root, size: 100%, mkfs: {mount: {mount_point: /, fstab: }}}
+";
+    let env = environment(layout)?;
+    let look = "#!/bin/bash\nset -eux\n[[ $(findmnt -no SOURCE /) == *p5 ]]\n[[ $IMAGE_BLOCK_DEVICES == *p5 ]]\n";
+    env.element("mine/finalise.d/20-fifth", look)?;
+    compare(&env)
 }
 
 fn failing_hook() -> Result<()> {

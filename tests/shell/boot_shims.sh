@@ -33,6 +33,32 @@ expect 'label' 0 cloudimg-rootfs "$shims/blkid" -s LABEL -o value /dev/mapper/lo
 expect 'source' 0 /dev/mapper/loop0p2 "$shims/findmnt" -no SOURCE /boot
 expect 'unknown device' 2 '' "$shims/blkid" /dev/sda1
 
+# A volume of LVM, and a logical partition.
+cat >> "$GOLDSMITH_BOOT/facts" << 'FACTS'
+fs.2.mount=/srv
+fs.2.device=/dev/mapper/vg-lv_srv
+fs.2.type=ext4
+fs.2.uuid=77777777-2222-3333-4444-555555555555
+fs.2.label=srv
+fs.2.partition=0
+fs.2.lvm=lvmid/aaaaaa/bbbbbb
+fs.3.mount=/var
+fs.3.device=/dev/mapper/loop0p6
+fs.3.type=ext4
+fs.3.uuid=88888888-2222-3333-4444-555555555555
+fs.3.label=var
+fs.3.partition=6
+FACTS
+expect 'device of a volume' 0 /dev/mapper/vg-lv_srv "$shims/grub-probe" --target=device /srv
+expect 'abstraction' 0 lvm "$shims/grub-probe" --device /dev/mapper/vg-lv_srv --target=abstraction
+expect 'no abstraction' 0 '' "$shims/grub-probe" --target=abstraction /
+expect 'drive of a volume' 0 '(lvmid/aaaaaa/bbbbbb)' "$shims/grub-probe" -t drive /srv
+expect 'hints of a volume' 0 "--hint='lvmid/aaaaaa/bbbbbb'" "$shims/grub-probe" -t hints_string /srv
+expect 'its table' 0 gpt "$shims/grub-probe" --target=partmap /srv
+expect 'source of a volume' 0 '/dev/mapper/vg-lv_srv ext4' "$shims/findmnt" -no SOURCE,FSTYPE /srv
+expect 'label of a volume' 0 srv "$shims/blkid" -s LABEL -o value /dev/mapper/vg-lv_srv
+expect 'drive of a logical partition' 0 '(hd0,gpt6)' "$shims/grub-probe" -t drive /var
+
 # df itself says overlay in a sandbox; here a stub does.
 script "$work/df" <<< 'echo overlay overlay 9 1 8 12% /'
 export GOLDSMITH_DF=$work/df

@@ -1,153 +1,209 @@
 //! From nodes to sectors.
 
 use goldsmith_images::disk::layout::{
-    DiskLayout, Ext4Options, Filesystem, FsKind, MIB, On, Partition, PartitionKind, Table,
-    VfatOptions, derived_u32, derived_uuid, mbr_type, type_guid,
+    DiskLayout, Ext4Options, Filesystem, FsKind, MIB, On, Table, VfatOptions, derived_u32,
+    derived_uuid,
 };
 
-use super::config::{MkfsNode, PartitionNode};
-use super::{Plan, size};
+use super::config::{Disk, MkfsNode};
+use super::{Plan, able, place};
 use crate::error::{Failure, Kind, Result};
 
-pub(super) fn filesystem_uuid(seed: &str, name: &str) -> uuid::Uuid {
-    derived_uuid(seed, &format!("filesystem {name}"))
+/// A disk beside the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherDisk {
+    /// Its node; its file is called `NAME.raw`.
+    pub name: String,
+    /// Where its file goes, as the configuration says.
+    pub directory: String,
+    /// What is on it.
+    pub layout: DiskLayout,
 }
 
 pub(super) fn volume_id(seed: &str, name: &str) -> u32 {
     derived_u32(seed, &format!("volume {name}"))
 }
 
-pub(super) fn is_bios_boot(partition: &PartitionNode) -> bool {
-    partition.kind.as_deref().and_then(type_guid::parse) == Some(type_guid::BIOS_BOOT)
+/// The identifier that is given, or one of the seed.
+pub(super) fn filesystem_uuid(seed: &str, mkfs: &MkfsNode) -> uuid::Uuid {
+    let own = able::uuid(mkfs).ok().flatten();
+    own.unwrap_or_else(|| derived_uuid(seed, &format!("filesystem {}", mkfs.name)))
 }
 
 impl Plan {
-    /// The layout on a disk of `size_kib` KiB.
+    /// The layout of the image on a disk of `size_kib` KiB, unless its node has a size of its own.
     ///
     /// # Errors
     ///
-    /// When the partitions do not fit.
+    /// When partitions or volumes do not fit; line and node are named.
     pub fn layout(&self, size_kib: u64) -> Result<DiskLayout> {
-        let size_bytes = (size_kib * 1024).div_ceil(MIB) * MIB;
-        let wrong = |what: String| {
-            Failure::new(
-                Kind::Configuration,
-                format!("the disk of {} MiB: {what}", size_bytes / MIB),
-            )
-            .hint("--image-size raises the size of the image")
+        let image = self.config.image();
+        let image = image.ok_or_else(|| Failure::new(Kind::Internal, "a layout without a disk"))?;
+        self.disk(image, size_kib)
+    }
+
+    /// The other disks, of `size_kib` KiB where they have no size of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`layout`](Self::layout).
+    pub fn other_disks(&self, size_kib: u64) -> Result<Vec<OtherDisk>> {
+        let image = self.config.image().map(|disk| &disk.name);
+        let others = self.config.disks.iter().filter(|disk| Some(&disk.name) != image);
+        others
+            .map(|disk| {
+                Ok(OtherDisk {
+                    name: disk.name.clone(),
+                    directory: disk.directory.clone().unwrap_or_default(),
+                    layout: self.disk(disk, size_kib)?,
+                })
+            })
+            .collect()
+    }
+
+    /// The size of the image in KiB, when its node has one.
+    pub fn own_size_kib(&self) -> Option<u64> {
+        self.config.image().and_then(|disk| disk.size).map(|bytes| bytes.div_ceil(1024))
+    }
+
+    /// Mount points of all file systems that have one, in the configuration's order.
+    pub fn mounts(&self) -> Vec<String> {
+        let all = self.config.filesystems.iter().filter_map(MkfsNode::mount_point);
+        all.map(str::to_owned).collect()
+    }
+
+    /// Directories that disks beside the image are written to, with the names of the disks.
+    pub fn other_directories(&self) -> Vec<(&str, &str)> {
+        let image = self.config.image().map(|disk| &disk.name);
+        let others = self.config.disks.iter().filter(|disk| Some(&disk.name) != image);
+        others
+            .map(|disk| (disk.name.as_str(), disk.directory.as_deref().unwrap_or_default()))
+            .collect()
+    }
+
+    /// Refuses a tree that is larger than the file systems that are to hold it: `used_kib` lies
+    /// at each of [`mounts`](Self::mounts). What a file system itself takes is not counted.
+    ///
+    /// # Errors
+    ///
+    /// When one is too small; its line and node are named.
+    pub fn check_content(&self, size_kib: u64, used_kib: &[u64]) -> Result<()> {
+        for disk in &self.config.disks {
+            let layout = self.disk(disk, size_kib)?;
+            for (mount, used) in self.mounts().iter().zip(used_kib) {
+                let Some(filesystem) = layout.mounted_at(mount) else { continue };
+                let runs = layout.extents(filesystem).unwrap_or_default();
+                let room: u64 = runs.iter().map(|run| run.len).sum();
+                let node = self.config.mounted_at(mount);
+                if let Some(node) = node.filter(|_| used.saturating_mul(1024) > room) {
+                    let what = format!(
+                        "{} MiB of files lie at {mount}, and it has {} MiB",
+                        used.div_ceil(1024),
+                        room / MIB
+                    );
+                    return Err(node.wrong(what).hint(place::LARGER).failure(&self.file));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an image with a kernel whose root file system nothing in it can find.
+    ///
+    /// # Errors
+    ///
+    /// When that is on a logical volume and there are no programs of LVM.
+    pub fn check_boots(&self, has_kernel: bool, has_lvm: bool) -> Result<()> {
+        let Some(volume) = self.root_volume().filter(|_| has_kernel && !has_lvm) else {
+            return Ok(());
         };
-        let partitions = match self.config.table.as_deref() {
-            Some("gpt") => self.partitions(size_bytes, true).map_err(wrong)?,
-            Some(_) => self.partitions(size_bytes, false).map_err(wrong)?,
-            None => Vec::new(),
-        };
-        let table = match self.config.table.as_deref() {
-            Some("gpt") => Table::Gpt { disk_guid: derived_uuid(&self.seed, "disk") },
-            Some(_) => Table::Mbr { disk_id: derived_u32(&self.seed, "disk") },
+        let what = format!(
+            "the root file system is on volume {volume}, and the image has no lvm2 to find it"
+        );
+        let root = self.config.mounted_at("/");
+        let wrong = root.map_or_else(
+            || super::wrong::Wrong::new(0, "", what.clone()),
+            |root| root.wrong(what.clone()),
+        );
+        Err(wrong
+            .hint("-p lvm2 adds it on Debian and Ubuntu; the element dracut-regenerate with lvm in DIB_DRACUT_ENABLED_MODULES elsewhere")
+            .failure(&self.file))
+    }
+
+    pub(super) fn disk(&self, disk: &Disk, size_kib: u64) -> Result<DiskLayout> {
+        let size_bytes = disk.size.unwrap_or(size_kib.saturating_mul(1024));
+        let size_bytes = size_bytes.div_ceil(MIB).saturating_mul(MIB);
+        let wrong = |wrong: super::wrong::Wrong| wrong.failure(&self.file);
+        let table = match &disk.table {
             None => Table::None,
+            Some(table) if table.gpt => {
+                Table::Gpt { disk_guid: derived_uuid(&self.seed, &role(disk)) }
+            }
+            Some(_) => Table::Mbr { disk_id: derived_u32(&self.seed, &role(disk)) },
         };
-        let layout = DiskLayout {
+        let mut layout = DiskLayout {
             size_bytes,
-            sector_size: self.config.sector,
+            sector_size: disk.sector,
             epoch: self.epoch,
             table,
-            partitions,
-            filesystems: self.config.filesystems.iter().map(|mkfs| self.filesystem(mkfs)).collect(),
+            partitions: place::partitions(disk, size_bytes, &self.seed).map_err(wrong)?,
+            groups: Vec::new(),
+            filesystems: Vec::new(),
+            elsewhere: Vec::new(),
         };
-        layout
-            .validate()
-            .map_err(|error| Failure::wrap(Kind::Configuration, "the block device", &error))?;
+        let len = |on| layout.place(on).map_or(0, |place| place.len);
+        layout.groups = place::groups(&self.config, disk, &self.seed, &len).map_err(wrong)?;
+        for mkfs in &self.config.filesystems {
+            match self.on(disk, &layout, &mkfs.base) {
+                Some(on) => layout.filesystems.push(self.filesystem(mkfs, on).map_err(wrong)?),
+                None => layout.elsewhere.extend(mkfs.mount_point().map(str::to_owned)),
+            }
+        }
+        layout.validate().map_err(|error| {
+            Failure::wrap(Kind::Configuration, format!("{}: {}", self.file, disk.name), &error)
+        })?;
         Ok(layout)
     }
 
-    fn filesystem(&self, mkfs: &MkfsNode) -> Filesystem {
-        let at = self.config.partitions.iter().position(|partition| partition.name == mkfs.base);
-        let number = at.and_then(|at| u32::try_from(at + 1).ok());
+    fn on(&self, disk: &Disk, layout: &DiskLayout, base: &str) -> Option<On> {
+        let Some((group, volume)) = self.config.volume(base) else {
+            return place::on(disk, base);
+        };
+        let name = &self.config.groups.get(group)?.name;
+        let group = layout.groups.iter().position(|group| &group.name == name)?;
+        Some(On::Volume { group, volume })
+    }
+
+    fn filesystem(&self, mkfs: &MkfsNode, on: On) -> super::wrong::Checked<Filesystem> {
+        let is_root = mkfs.mount_point() == Some("/");
         let kind = match mkfs.kind.as_str() {
             "vfat" => FsKind::Vfat(VfatOptions {
                 volume_id: volume_id(&self.seed, &mkfs.name),
                 fat_bits: None,
             }),
             "swap" => FsKind::Swap,
-            _ if mkfs.mount_point.as_deref() == Some("/") => FsKind::Ext4(self.root_ext4),
-            _ => FsKind::Ext4(Ext4Options { journal_mib: None, ..Ext4Options::default() }),
+            _ => {
+                let mut ext4 = Ext4Options { journal_mib: None, ..Ext4Options::default() };
+                match &mkfs.opts {
+                    Some(opts) => able::options(mkfs, opts, &mut ext4)?,
+                    None if is_root => ext4 = self.root_ext4,
+                    None => {}
+                }
+                FsKind::Ext4(ext4)
+            }
         };
-        Filesystem {
+        Ok(Filesystem {
             name: mkfs.name.clone(),
-            on: number.map_or(On::Whole, On::Partition),
+            on,
             kind,
             label: mkfs.label.clone(),
-            uuid: filesystem_uuid(&self.seed, &mkfs.name),
-            mount_point: mkfs.mount_point.clone(),
-        }
-    }
-
-    /// Places partitions one after the other from the first MiB on, each a whole number of
-    /// MiB. On a GPT 2 MiB of the disk are the tables', as diskimage-builder counts; on an
-    /// MBR the first one.
-    fn partitions(
-        &self,
-        size_bytes: u64,
-        gpt: bool,
-    ) -> std::result::Result<Vec<Partition>, String> {
-        let sector = u64::from(self.config.sector);
-        let mut next = MIB;
-        let mut free =
-            size_bytes.checked_sub(if gpt { 2 * MIB } else { MIB }).ok_or("too small")?;
-        let mut partitions = Vec::new();
-        if !gpt && self.config.partitions.len() > 4 {
-            return Err("more than four partitions need a gpt; logical ones cannot be written yet"
-                .to_owned());
-        }
-        for (index, node) in self.config.partitions.iter().enumerate() {
-            let wanted = size::bytes(&node.size, free)? / MIB * MIB;
-            if wanted == 0 || wanted > free {
-                return Err(format!(
-                    "partition {} of {} does not fit into the {} MiB that are left",
-                    node.name,
-                    node.size,
-                    free / MIB
-                ));
-            }
-            let kind = kind(node, gpt, &self.seed)?;
-            partitions.push(Partition {
-                number: u32::try_from(index + 1).map_err(|error| error.to_string())?,
-                name: node.name.clone(),
-                start_lba: next / sector,
-                sectors: wanted / sector,
-                kind,
-            });
-            next += wanted;
-            free -= wanted;
-        }
-        Ok(partitions)
+            uuid: filesystem_uuid(&self.seed, mkfs),
+            mount_point: mkfs.mount_point().map(str::to_owned),
+        })
     }
 }
 
-fn kind(node: &PartitionNode, gpt: bool, seed: &str) -> std::result::Result<PartitionKind, String> {
-    let has = |flag: &str| node.flags.iter().any(|own| own == flag);
-    if gpt {
-        if has("primary") {
-            return Err(format!("partition {}: a gpt knows no primary partitions", node.name));
-        }
-        let code = node.kind.as_deref().unwrap_or("8300");
-        let type_guid = type_guid::parse(code)
-            .ok_or_else(|| format!("partition {}: the type {code} is not known", node.name))?;
-        let guid = derived_uuid(seed, &format!("partition {}", node.name));
-        return Ok(PartitionKind::Gpt { type_guid, guid, attributes: 0 });
-    }
-    let type_byte = match node.kind.as_deref() {
-        None => mbr_type::LINUX,
-        Some(code) => byte(code)
-            .ok_or_else(|| format!("partition {}: the type {code} is no byte", node.name))?,
-    };
-    Ok(PartitionKind::Mbr { type_byte, active: has("boot"), ebr_lba: None })
-}
-
-/// A hexadecimal byte, `0x83` or `83`; YAML makes a number of the first.
-fn byte(code: &str) -> Option<u8> {
-    match code.strip_prefix("0x") {
-        Some(digits) => u8::from_str_radix(digits, 16).ok(),
-        None => code.parse().ok().or_else(|| u8::from_str_radix(code, 16).ok()),
-    }
+/// What the disk's identifier is derived for; the image's is not of its name.
+fn role(disk: &Disk) -> String {
+    if disk.name == "image0" { "disk".to_owned() } else { format!("disk {}", disk.name) }
 }

@@ -1,19 +1,44 @@
 //! Block-device YAML to disk layouts (contract section 4).
+//!
+//! ```text
+//! source       which file                    yaml     its values and their lines
+//! graph        the list form                 config   disks, volumes, filesystems: put together
+//! order        what lies on what             able     what cannot be written
+//! layout       on a disk of a given size     place    partitions and extents
+//! answers      what hooks are told           show, picture, resolved: what people are shown
+//! ```
 
+mod able;
+mod answers;
 pub mod boot_record;
 mod config;
+mod disks;
+mod filesystems;
+mod graph;
 mod layout;
 mod mkfs_options;
+mod order;
+pub mod picture;
+mod place;
+mod resolved;
+pub mod show;
 mod size;
+mod source;
+mod types;
+mod volumes;
+mod wrong;
+mod yaml;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-pub use size::image_size_kib;
+pub use layout::OtherDisk;
+pub use resolved::{Graph, graph, list_form};
+pub use size::{explicit_size_kib, image_size_kib, is_efi};
 
 use goldsmith_images::disk::layout::Ext4Options;
 
 use crate::error::Result;
-use config::{Config, MkfsNode};
+use config::{Config, Defaults};
 
 /// What a layout is made from.
 #[derive(Debug)]
@@ -40,13 +65,30 @@ pub struct Inputs<'a> {
     pub epoch: i64,
 }
 
-/// Reads a configuration that no build uses yet, with everything else at its default.
+impl Inputs<'_> {
+    fn defaults(&self) -> Defaults<'_> {
+        Defaults { block_size: self.block_size, fs_type: self.fs_type, root_label: self.root_label }
+    }
+}
+
+/// What identifiers on the disk derive from.
+pub fn seed(arch: &str, elements: &str) -> String {
+    format!("{arch}/{elements}")
+}
+
+/// Reads a size with a unit, `8GiB`, into bytes.
 ///
 /// # Errors
 ///
-/// When it is wrong, or asks for what is not supported; `file` is named in the failure.
-pub fn check(file: &str, text: &str) -> Result<()> {
-    let inputs = Inputs {
+/// With what is wrong, when it is none or relative.
+pub fn size_bytes(text: &str) -> std::result::Result<u64, String> {
+    let size = size::Size::parse(text)?;
+    size.bytes().ok_or_else(|| format!("{text:?} is relative"))
+}
+
+/// Everything at its default, for a configuration that no build uses yet.
+pub fn plain_inputs() -> Inputs<'static> {
+    Inputs {
         config_override: None,
         block_size: None,
         elements: &[],
@@ -57,13 +99,22 @@ pub fn check(file: &str, text: &str) -> Result<()> {
         mkfs_options: "",
         seed: "",
         epoch: 0,
-    };
-    Config::parse(file, text, &inputs).map(drop)
+    }
+}
+
+/// What is wrong with a configuration that no build uses yet, or what it asks for that is not
+/// supported: the line, 0 when none is to blame, and the words.
+pub fn problem(text: &str) -> Option<(u64, String)> {
+    let checked = Config::parse(text, &plain_inputs().defaults())
+        .and_then(|config| able::check(&config).and_then(|()| able::check_root(&config)));
+    checked.err().map(|wrong| wrong.place_and_words())
 }
 
 /// A layout that is complete but for the size of the disk.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// The configuration's name.
+    file: String,
     config: Config,
     root_ext4: Ext4Options,
     seed: String,
@@ -77,137 +128,62 @@ impl Plan {
     /// # Errors
     ///
     /// When the configuration is wrong, or asks for what is not supported; the failure names
-    /// file and node.
+    /// file, line and node.
     pub fn load(inputs: &Inputs<'_>) -> Result<Self> {
-        let (name, text) = config::find(inputs)?;
-        let config = Config::parse(&name, &text, inputs)?;
+        let (name, text) = source::find(inputs)?;
+        let plan = Self::of(name, &text, inputs)?;
+        plan.need_root()?;
+        Ok(plan)
+    }
+
+    /// Reads a file, which need not have a root file system.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn read(path: &Path, inputs: &Inputs<'_>) -> Result<Self> {
+        let (name, text) = source::read(path)?;
+        Self::of(name, &text, inputs)
+    }
+
+    fn of(file: String, text: &str, inputs: &Inputs<'_>) -> Result<Self> {
+        let config = Config::parse(text, &inputs.defaults())
+            .and_then(|config| able::check(&config).map(|()| config))
+            .map_err(|wrong| wrong.failure(&file))?;
         let mut root_ext4 =
             Ext4Options { journal_mib: Some(inputs.journal_mib), ..Ext4Options::default() };
         mkfs_options::apply(inputs.mkfs_options, &mut root_ext4)?;
-        Ok(Self { config, root_ext4, seed: inputs.seed.to_owned(), epoch: inputs.epoch })
+        let (seed, epoch) = (inputs.seed.to_owned(), inputs.epoch);
+        Ok(Self { file, config, root_ext4, seed, epoch })
     }
 
-    fn root(&self) -> &MkfsNode {
-        self.config.root()
+    /// Refuses a layout that no image can have.
+    ///
+    /// # Errors
+    ///
+    /// When nothing is mounted at /, or what is lies on a disk beside the image.
+    pub fn need_root(&self) -> Result<()> {
+        able::check_root(&self.config).map_err(|wrong| wrong.failure(&self.file))
     }
 
-    /// Label of the root file system (`DIB_ROOT_LABEL`).
-    pub fn root_label(&self) -> &str {
-        &self.root().label
+    /// Refuses a layout that the loop backend cannot make.
+    ///
+    /// # Errors
+    ///
+    /// When it has logical volumes or several disks.
+    pub fn need_loop(&self) -> Result<()> {
+        able::check_loop(&self.config).map_err(|wrong| wrong.failure(&self.file))
     }
 
-    /// Type of the root file system (`DIB_ROOT_FSTYPE`).
-    pub fn root_fstype(&self) -> &str {
-        &self.root().kind
-    }
-
-    /// Label of the file system at /boot, or nothing (`DIB_BOOT_LABEL`).
-    pub fn boot_label(&self) -> &str {
-        self.config.mounted_at("/boot").map_or("", |mkfs| &mkfs.label)
-    }
-
-    /// Mount points, the latest in the configuration's order first (`DIB_MOUNTPOINTS`).
-    pub fn mount_points(&self) -> String {
-        let points: Vec<_> =
-            self.config.filesystems.iter().filter_map(|mkfs| mkfs.mount_point.clone()).collect();
-        points.join("|")
-    }
-
-    /// The device that hooks are told the disk is.
-    pub fn device(&self) -> &'static str {
-        "/dev/loop0"
-    }
-
-    /// The devices as pairs of a bash array (`IMAGE_BLOCK_DEVICES`).
-    pub fn devices(&self) -> String {
-        let mut text = format!(" [{}]={}", self.config.disk, self.device());
-        for (index, partition) in self.config.partitions.iter().enumerate() {
-            text.push_str(&format!(" [{}]={}", partition.name, partition_device(index)));
-        }
-        text
-    }
-
-    /// The same for a disk and partitions that are really there, the disk first.
-    pub fn devices_named(&self, names: &[String]) -> String {
-        let nodes = std::iter::once(&self.config.disk)
-            .chain(self.config.partitions.iter().map(|partition| &partition.name));
-        nodes.zip(names).map(|(node, name)| format!(" [{node}]={name}")).collect()
-    }
-
-    /// Whether the disk has a partition table.
-    pub fn is_partitioned(&self) -> bool {
-        self.config.table.is_some()
-    }
-
-    /// The text of /etc/fstab.
-    pub fn fstab(&self) -> String {
-        let mut mounts: Vec<_> =
-            self.config.filesystems.iter().filter(|m| m.fstab.is_some()).collect();
-        mounts.sort_by_key(|mkfs| mkfs.mount_point.clone());
-        let mut text = String::new();
-        for mkfs in mounts {
-            let Some(fstab) = &mkfs.fstab else { continue };
-            let swap = mkfs.kind == "swap";
-            let point = if swap { "none" } else { mkfs.mount_point.as_deref().unwrap_or("none") };
-            let options = if swap { "sw" } else { &fstab.options };
-            let (dump, pass) = if swap { (0, 0) } else { (fstab.dump, fstab.pass) };
-            text.push_str(&format!(
-                "LABEL={} {point} {} {options} {dump} {pass}\n",
-                mkfs.label, mkfs.kind
-            ));
-        }
-        text
+    /// What the configuration says to no effect, a line each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.config.warnings.iter().map(|wrong| wrong.text(&self.file)).collect()
     }
 
     /// A text that differs when the layout does.
     pub fn digest_text(&self) -> String {
         format!("{:?} {:?} {} {}", self.config, self.root_ext4, self.seed, self.epoch)
     }
-
-    /// What the boot loader shims answer questions from: `key=value` lines. The disk's are
-    /// `disk`, `table` (gpt, msdos or none), `bios` (where BIOS code goes: partition, gap or
-    /// none), `root_label`; each file system's `fs.N.mount`, `.device`, `.type`, `.uuid`,
-    /// `.label`, `.partition`.
-    pub fn facts(&self) -> String {
-        let table = match self.config.table.as_deref() {
-            Some("gpt") => "gpt",
-            Some(_) => "msdos",
-            None => "none",
-        };
-        let bios = match table {
-            "gpt" if self.config.partitions.iter().any(layout::is_bios_boot) => "partition",
-            "msdos" => "gap",
-            _ => "none",
-        };
-        let mut text = format!(
-            "disk={}\ntable={table}\nbios={bios}\nroot_label={}\n",
-            self.device(),
-            self.root_label()
-        );
-        for (n, mkfs) in self.config.filesystems.iter().enumerate() {
-            let at = self.config.partitions.iter().position(|p| p.name == mkfs.base);
-            let device = at.map_or_else(|| self.device().to_owned(), partition_device);
-            let uuid = layout::filesystem_uuid(&self.seed, &mkfs.name);
-            let shown = if mkfs.kind == "vfat" {
-                let id = layout::volume_id(&self.seed, &mkfs.name);
-                format!("{:04X}-{:04X}", id >> 16, id & 0xffff)
-            } else {
-                uuid.to_string()
-            };
-            text.push_str(&format!(
-                "fs.{n}.mount={}\nfs.{n}.device={device}\nfs.{n}.type={}\nfs.{n}.uuid={shown}\nfs.{n}.label={}\nfs.{n}.partition={}\n",
-                mkfs.mount_point.as_deref().unwrap_or("none"),
-                mkfs.kind,
-                mkfs.label,
-                at.map_or(0, |at| at + 1),
-            ));
-        }
-        text
-    }
-}
-
-fn partition_device(index: usize) -> String {
-    format!("/dev/mapper/loop0p{}", index + 1)
 }
 
 #[cfg(test)]

@@ -27,40 +27,96 @@ pub fn image_size_kib(
     size.div_ceil(64) * 64
 }
 
-/// Reads a size with a unit into bytes, `N%` being of `remaining`.
-pub(super) fn bytes(text: &str, remaining: u64) -> Result<u64, String> {
-    let text = text.trim();
-    let wrong = || format!("{text:?} is no size");
-    if let Some(percent) = text.strip_suffix('%') {
-        let percent: u64 = percent.trim().parse().ok().ok_or_else(wrong)?;
-        return Ok(remaining / 100 * percent + remaining % 100 * percent / 100);
+/// The image's size in KiB as far as it is known before the tree is: when it is explicit.
+pub fn explicit_size_kib<'a>(
+    explicit_kib: Option<u64>,
+    elements: impl IntoIterator<Item = &'a str>,
+) -> Option<u64> {
+    let efi = is_efi(elements);
+    explicit_kib.map(|size| image_size_kib(0, Some(size), None, 0, false, efi))
+}
+
+/// Whether one of these elements lays a disk out for EFI, which counts in its size.
+pub fn is_efi<'a>(elements: impl IntoIterator<Item = &'a str>) -> bool {
+    elements.into_iter().any(|name| name.starts_with("block-device-efi"))
+}
+
+/// What a configuration asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    Bytes(u64),
+    /// Of what remains, in millionths of a percent.
+    Part(u64),
+}
+
+/// A percent.
+const PERCENT: u64 = 1_000_000;
+
+impl Size {
+    /// Reads a size with a unit, or `N%`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let wrong = || format!("{text:?} is no size: write 10GiB, 500MB, 1048576 or 20%");
+        if let Some(percent) = text.strip_suffix('%') {
+            let part = scaled(percent.trim(), PERCENT).ok_or_else(wrong)?;
+            return Some(Self::Part(part)).filter(|_| part <= 100 * PERCENT).ok_or_else(wrong);
+        }
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = (&text[..end], text[end..].trim());
+        let factor: u64 = match unit {
+            "" | "B" => 1,
+            "K" | "KB" => 1000,
+            "M" | "MB" => 1_000_000,
+            "G" | "GB" => 1_000_000_000,
+            "T" | "TB" => 1_000_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(wrong()),
+        };
+        if text.is_empty() {
+            return Err(wrong());
+        }
+        if number.is_empty() {
+            return Ok(Self::Bytes(factor));
+        }
+        scaled(number, factor).map(Self::Bytes).ok_or_else(wrong)
     }
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = (&text[..end], text[end..].trim());
-    let factor: u64 = match unit {
-        "" | "B" => 1,
-        "K" | "KB" => 1000,
-        "M" | "MB" => 1_000_000,
-        "G" | "GB" => 1_000_000_000,
-        "T" | "TB" => 1_000_000_000_000,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        "TiB" => 1 << 40,
-        _ => return Err(wrong()),
-    };
-    if number.is_empty() {
-        return Ok(factor);
+
+    /// The bytes when `remaining` are left.
+    pub(super) fn of(self, remaining: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Part(part) => {
+                let bytes = u128::from(remaining) * u128::from(part) / u128::from(100 * PERCENT);
+                u64::try_from(bytes).unwrap_or(u64::MAX)
+            }
+        }
     }
+
+    /// The bytes, unless they depend on what is left.
+    pub(super) fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Part(_) => None,
+        }
+    }
+}
+
+/// A decimal number times `factor`, rounded down; nine digits of its fraction count.
+fn scaled(number: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok().ok_or_else(wrong)? };
+    let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
     let digits: String = fraction.chars().take(9).collect();
-    let scale = 10_u64.pow(u32::try_from(digits.len()).unwrap_or(0));
-    let part: u64 = if digits.is_empty() { 0 } else { digits.parse().ok().ok_or_else(wrong)? };
-    let part = u64::try_from(u128::from(part) * u128::from(factor) / u128::from(scale))
-        .ok()
-        .ok_or_else(wrong)?;
-    whole.checked_mul(factor).and_then(|bytes| bytes.checked_add(part)).ok_or_else(wrong)
+    let scale = 10_u128.pow(u32::try_from(digits.len()).ok()?);
+    let part: u64 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
+    let part = u64::try_from(u128::from(part) * u128::from(factor) / scale).ok()?;
+    whole.checked_mul(factor)?.checked_add(part)
 }
 
 #[cfg(test)]
@@ -73,14 +129,23 @@ mod tests {
             ("8MiB", 8 << 20),
             ("1.5 GiB", 3 << 29),
             ("10MB", 10_000_000),
+            ("1.2TB", 1_200_000_000_000),
+            ("2.4T", 2_400_000_000_000),
+            ("512B", 512),
             ("42", 42),
             ("KiB", 1024),
             ("50%", 500),
+            ("33.3%", 333),
             ("100%", 1000),
         ] {
-            assert_eq!(bytes(text, 1000), Ok(size), "{text}");
+            assert_eq!(Size::parse(text).map(|size| size.of(1000)), Ok(size), "{text}");
         }
-        assert!(bytes("3 parsecs", 0).is_err() && bytes("x", 0).is_err());
+        for text in ["3 parsecs", "x", "", "%", "101%", "-5%", "1.2.3M", "747InVaLiDUnIt", "_+!-="]
+        {
+            assert!(Size::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(Size::parse("5%").map(Size::bytes), Ok(None));
+        assert_eq!(Size::parse("100%").map(|size| size.of(u64::MAX)), Ok(u64::MAX));
     }
 
     // contract 9.16

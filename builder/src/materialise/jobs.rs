@@ -14,7 +14,18 @@ use crate::phase::jobs::{call, request};
 #[derive(Debug, Serialize, Deserialize)]
 struct Measure {
     layers: Vec<PathBuf>,
-    usage_from_kib: Option<u64>,
+    wanted: Wanted,
+}
+
+/// What to find out beside the size of the whole.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Wanted {
+    /// List paths that take so many KiB or more.
+    pub usage_from_kib: Option<u64>,
+    /// Mount points.
+    pub mounts: Vec<String>,
+    /// Beginnings of paths, without the first slash.
+    pub names: Vec<String>,
 }
 
 /// What the merged layers take.
@@ -24,19 +35,19 @@ pub struct Measured {
     pub kib: u64,
     /// Paths that take much, with their KiB, smallest first.
     pub usage: Vec<(String, u64)>,
+    /// What lies at each mount point, in KiB.
+    pub mounts: Vec<u64>,
+    /// Whether a path begins so, for each beginning.
+    pub present: Vec<bool>,
 }
 
-/// Measures the merged layers; listed are paths that take `usage_from_kib` or more.
+/// Measures the merged layers.
 ///
 /// # Errors
 ///
 /// When a layer cannot be read.
-pub fn run_measure(
-    identity: &Identity,
-    layers: Vec<PathBuf>,
-    usage_from_kib: Option<u64>,
-) -> Result<Measured> {
-    call(identity, "measure", &Measure { layers, usage_from_kib }, &[])
+pub fn run_measure(identity: &Identity, layers: Vec<PathBuf>, wanted: Wanted) -> Result<Measured> {
+    call(identity, "measure", &Measure { layers, wanted }, &[])
 }
 
 /// The job's body.
@@ -45,12 +56,20 @@ pub fn run_measure(
 ///
 /// With the message for the user.
 pub fn measure(input: JobInput) -> std::result::Result<serde_json::Value, String> {
-    let Measure { layers, usage_from_kib } = request(&input)?;
+    let Measure { layers, wanted } = request(&input)?;
     let tree = Tree::merge(&layers).map_err(|error| chain(&error))?;
-    let list = usage_from_kib.map(|least| tree.usage(least)).unwrap_or_default();
+    let list = wanted.usage_from_kib.map(|least| tree.usage(least)).unwrap_or_default();
     let text = |path: Vec<u8>| format!("/{}", String::from_utf8_lossy(&path));
     let usage = list.into_iter().map(|(path, kib)| (text(path), kib)).collect();
-    serde_json::to_value(Measured { kib: tree.du_kib(), usage }).map_err(|error| error.to_string())
+    let present =
+        |name: &String| tree.entries.iter().any(|entry| entry.path.starts_with(name.as_bytes()));
+    let measured = Measured {
+        kib: tree.du_kib(),
+        usage,
+        mounts: tree.kib_by_mount(&wanted.mounts),
+        present: wanted.names.iter().map(present).collect(),
+    };
+    serde_json::to_value(measured).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -114,6 +114,10 @@ impl<'a> LoopImage<'a> {
         match on {
             On::Whole => self.disk.whole(),
             On::Partition(number) => self.disk.partition(number),
+            // Refused before anything ran.
+            On::Volume { .. } => {
+                return Err(Failure::new(Kind::Internal, "a volume for the loop backend"));
+            }
         }
         .map_err(privileged)
     }
@@ -271,6 +275,7 @@ impl<'a> LoopImage<'a> {
             layers,
             rules: rules.clone(),
             layout: None,
+            others: Vec::new(),
             bios: None,
             aci_manifest: None,
             label: None,

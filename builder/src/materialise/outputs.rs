@@ -110,6 +110,8 @@ pub struct Content {
     pub rules: Normalise,
     /// The disk, when an output is one.
     pub layout: Option<DiskLayout>,
+    /// Disks beside it, raw ones, and their files.
+    pub others: Vec<(PathBuf, DiskLayout)>,
     /// GRUB for BIOS.
     pub bios: Option<(Vec<u8>, Vec<u8>)>,
     /// Layers of new files for the output directory.
@@ -150,11 +152,16 @@ fn write_all(
         true => Some(Aside::new(&directory.join("raw")).map_err(io)?),
         false => None,
     };
+    let mut others = Vec::new();
+    for (to, _) in &content.others {
+        others.push((to.clone(), Aside::new(to).map_err(io)?));
+    }
     let epoch = content.rules.epoch;
     let message = Write {
         layers: content.layers,
         rules: content.rules,
         layout: content.layout,
+        others: content.others.into_iter().map(|(_, layout)| layout).collect(),
         bios: content.bios,
         aci_manifest: aci_manifest(request)?,
         label: Label::of(request)?,
@@ -171,6 +178,7 @@ fn write_all(
         });
     }
     files.extend(scratch.iter().map(|scratch| scratch.file().as_fd()));
+    files.extend(others.iter().map(|(_, other)| other.file().as_fd()));
     let written = run_write(&session.identity, &message, &files).map_err(|failure| {
         if failure.message.contains(squashfs::ARCHIVE_NAME) {
             return failure.on_full_disk("the cache", session.store.root(), CACHE_FULL);
@@ -181,6 +189,7 @@ fn write_all(
     if let Some((workshop, to)) = workshop {
         workshop.pack(&content.tools, written.root, epoch, to.file())?;
     }
+    aside.extend(others.into_iter().map(|(to, other)| (ImageType::Raw, to, other)));
     let mut finished = name_all(session, request, aside)?;
     finished.extend(beside::finished(session, request, &written.extra)?);
     Ok(finished)

@@ -14,7 +14,7 @@ use goldsmith_images::tree::{Archives, Kind, Normalise, Packing, Tree};
 use goldsmith_runtime::{Identity, JobInput};
 use serde::{Deserialize, Serialize};
 
-use super::formats::{Output, disk_sink};
+use super::formats::{Output, disk_sink, needs_scratch};
 use super::oci::{self, Label};
 use crate::base::jobs::chain;
 use crate::error::Result;
@@ -30,6 +30,8 @@ pub struct Write {
     pub rules: Normalise,
     /// The disk, when an output is one.
     pub layout: Option<DiskLayout>,
+    /// Disks beside it, which have no boot code.
+    pub others: Vec<DiskLayout>,
     /// `boot.img` and `core.img` of GRUB for BIOS.
     pub bios: Option<(Vec<u8>, Vec<u8>)>,
     /// The manifest of an ACI.
@@ -37,7 +39,8 @@ pub struct Write {
     /// What images for registries say of themselves, when an output is one.
     pub label: Option<Label>,
     /// The outputs; their files are the job's files, in this order. Behind them comes the
-    /// [`scratch`](super::formats::needs_scratch) file, if they need one.
+    /// [`scratch`](super::formats::needs_scratch) file, if they need one; then those of
+    /// `others`.
     pub outputs: Vec<Output>,
     /// Layers of new files for the output directory.
     pub extra: Vec<PathBuf>,
@@ -95,7 +98,14 @@ pub fn write(input: JobInput) -> Done<serde_json::Value> {
         let (disks, archives) =
             outputs.into_iter().partition::<Vec<_>, _>(|(output, _)| output.kind.is_disk());
         write_archives(&message, &tree, archives)?;
-        write_disks(&message, &tree, disks, files.next())?;
+        let scratch = if needs_scratch(&message.outputs) { files.next() } else { None };
+        write_disks(&message, &tree, disks, scratch)?;
+        for (layout, file) in message.others.iter().zip(files) {
+            let file = fs_err::File::from_parts(file, "a disk beside the image");
+            let mut sink = RawSink::new(file, layout.size_bytes).map_err(text)?;
+            disk::write(layout, &tree, &mut sink, &BootFiles::default(), &())
+                .map_err(|error| chain(&error))?;
+        }
     }
     if let Some(to) = &message.extra_to {
         written.extra = export(&message.extra, to, message.extra_owner)?;

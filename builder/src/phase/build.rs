@@ -18,6 +18,9 @@ use crate::materialise::complete::Finished;
 use crate::materialise::{beside, jobs, outputs};
 use crate::request::{Backend, ImageType, Request};
 
+/// Beginnings of paths: a kernel, then programs of LVM.
+const LVM_FILES: [&str; 4] = ["boot/vmlinuz", "usr/sbin/lvm", "sbin/lvm", "usr/bin/lvm"];
+
 /// Everything that steps need, once base and tools are there.
 pub(super) struct Build<'a> {
     pub(super) session: &'a Session,
@@ -172,17 +175,29 @@ impl Build<'_> {
         self.show_usage(before)?;
         let done = self.session.step(recipe, before, || {
             let layers = self.session.directories(&before.state.mnt)?;
-            let used = jobs::run_measure(&self.session.identity, layers.clone(), None)?.kib;
-            let efi =
-                self.prepared.graph.elements.iter().any(|e| e.name.starts_with("block-device-efi"));
+            let disk = &self.prepared.disk;
+            let wanted = jobs::Wanted {
+                mounts: disk.mounts(),
+                names: LVM_FILES.map(str::to_owned).to_vec(),
+                ..jobs::Wanted::default()
+            };
+            let measured = jobs::run_measure(&self.session.identity, layers.clone(), wanted)?;
+            let names = self.prepared.graph.elements.iter().map(|element| element.name.as_str());
+            let efi = block_device::is_efi(names);
             let size = block_device::image_size_kib(
-                used,
+                measured.kib,
                 self.request.image_size_kib,
                 self.request.image_extra_mib,
                 self.request.journal_mib,
-                self.prepared.disk.root_fstype() == "ext4",
+                disk.root_fstype() == "ext4",
                 efi,
             );
+            if self.request.types.iter().any(|kind| kind.is_disk()) {
+                disk.check_content(size, &measured.mounts)?;
+                if let [kernel, lvm @ ..] = measured.present.as_slice() {
+                    disk.check_boots(*kernel, lvm.contains(&true))?;
+                }
+            }
             let mut state = State { mounts: Vec::new(), ..before.state.clone() };
             let pending = self.session.pending()?;
             self.write_fstab(&pending.upper())?;
@@ -207,7 +222,8 @@ impl Build<'_> {
             (false, false) => return Ok(()),
         };
         let layers = self.session.directories(&before.state.mnt)?;
-        let measured = jobs::run_measure(&self.session.identity, layers, Some(least))?;
+        let wanted = jobs::Wanted { usage_from_kib: Some(least), ..jobs::Wanted::default() };
+        let measured = jobs::run_measure(&self.session.identity, layers, wanted)?;
         let reporter = &self.session.reporter;
         reporter.info("Image usage in KiB, largest last:");
         for (path, kib) in &measured.usage {
@@ -223,6 +239,20 @@ impl Build<'_> {
         }
         let layout = self.prepared.disk.layout(self.size_kib.unwrap_or_default())?;
         Ok(Some(DiskLayout { epoch: self.epoch, ..layout }))
+    }
+
+    /// The disks beside the image, and where their files go.
+    fn other_disks(&self) -> Result<Vec<(PathBuf, DiskLayout)>> {
+        if !self.request.types.iter().any(|kind| kind.is_disk()) {
+            return Ok(Vec::new());
+        }
+        let others = self.prepared.disk.other_disks(self.size_kib.unwrap_or_default())?;
+        let place = |disk: block_device::OtherDisk| {
+            let directory = self.request.cwd.join(&disk.directory);
+            let layout = DiskLayout { epoch: self.epoch, ..disk.layout };
+            (directory.join(format!("{}.raw", disk.name)), layout)
+        };
+        Ok(others.into_iter().map(place).collect())
     }
 
     /// An upper directory that holds /etc/fstab alone.
@@ -281,6 +311,7 @@ impl Build<'_> {
             rules: rules.clone(),
             bios: bios.filter(|_| self.prepared.disk.is_partitioned()),
             layout: self.disk()?,
+            others: self.other_disks()?,
             extra: self.session.directories(&state.output)?,
             tools: self.ground.tools_base.clone(),
         };

@@ -19,7 +19,7 @@ use crate::error::{Failure, Kind, Result};
 use crate::hook::environment::Environment;
 use crate::hook::{HookTree, collect};
 use crate::machine::dpkg_name;
-use crate::request::Request;
+use crate::request::{Backend, Request};
 
 /// What a build is made of before anything ran.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
             .reporter
             .info(format!("{hook} of element {element} is not executable: it does not run"));
     }
-    let seed = format!("{}/{}", request.arch, graph.names());
+    let seed = block_device::seed(&request.arch, &graph.names());
     let elements: Vec<_> =
         graph.elements.iter().map(|e| (e.name.clone(), e.path.clone())).collect();
     let disk = block_device::Plan::load(&block_device::Inputs {
@@ -108,7 +108,41 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
         seed: &seed,
         epoch: 0,
     })?;
+    let names = graph.elements.iter().map(|element| element.name.as_str());
+    let size_kib = block_device::explicit_size_kib(request.image_size_kib, names);
+    check_disk(session, &crate::compat::settled(request, &graph), &disk, size_kib)?;
     Ok(Prepared { graph, hooks, disk, shipped, base, containerfile })
+}
+
+/// Refuses a disk that cannot be written before anything runs, as far as its size is known.
+fn check_disk(
+    session: &Session,
+    request: &Request,
+    disk: &block_device::Plan,
+    size_kib: Option<u64>,
+) -> Result<()> {
+    for warning in disk.warnings() {
+        session.reporter.warn(warning);
+    }
+    if !request.types.iter().any(|kind| kind.is_disk()) {
+        return Ok(());
+    }
+    if request.backend == Backend::Loop {
+        disk.need_loop()?;
+    }
+    for (name, directory) in disk.other_directories() {
+        let place = request.cwd.join(directory);
+        if let Err(error) = rustix::fs::access(&place, rustix::fs::Access::WRITE_OK) {
+            let message = format!("disk {name}: {} cannot be written to", place.display());
+            return Err(Failure::wrap(Kind::Host, message, &error)
+                .hint("make the directory, or name another one in the layout"));
+        }
+    }
+    if let Some(size) = disk.own_size_kib().or(size_kib) {
+        disk.layout(size)?;
+        disk.other_disks(size)?;
+    }
+    Ok(())
 }
 
 fn find_base(

@@ -141,6 +141,8 @@ mod tests {
                     ebr_lba: None,
                 },
             }],
+            groups: Vec::new(),
+            elsewhere: Vec::new(),
             filesystems: Vec::new(),
         }
     }

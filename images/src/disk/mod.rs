@@ -8,6 +8,7 @@
 //! layout   what is where; plain data            (arithmetic)
 //! view     the tree, divided by mount points
 //! table    GPT, MBR          boot   GRUB for BIOS
+//! lvm      volume groups on partitions, and volumes as disks of their own
 //! ext4     fat     swap      one writer for each format
 //! sink     raw file, qcow2 and other formats: every byte once, any order
 //! ```
@@ -16,6 +17,7 @@ mod boot;
 mod ext4;
 mod fat;
 pub mod layout;
+mod lvm;
 mod patch;
 pub mod sink;
 pub mod size;
@@ -27,11 +29,14 @@ mod write;
 pub use boot::{BiosBoot, BootError, BootFiles};
 pub use ext4::Ext4Error;
 pub use fat::FatError;
+pub use lvm::shown_id;
 pub use patch::{fat_volume, frame};
 pub use swap::SwapError;
 pub use table::TableError;
 pub use view::SplitError;
-pub use write::{FilesystemReport, FilesystemUse, Progress, WriteError, WriteReport, write};
+pub use write::{
+    FilesystemReport, FilesystemUse, Progress, WriteError, WriteReport, write, write_empty,
+};
 
 #[cfg(test)]
 pub(crate) mod test_support;

@@ -48,7 +48,7 @@ pub fn frame(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
     for filesystem in layout.filesystems.iter().filter(|f| f.kind == FsKind::Swap) {
         let name = || filesystem.name.clone();
         let extent =
-            layout.extent(filesystem).ok_or_else(|| LayoutError::NoPlace { name: name() })?;
+            layout.place(filesystem.on).ok_or_else(|| LayoutError::NoPlace { name: name() })?;
         swap::write(filesystem, extent, &mut sink)
             .map_err(|source| WriteError::Swap { name: name(), source })?;
     }
@@ -70,7 +70,7 @@ pub fn fat_volume(
     let none = || LayoutError::NoPlace { name: mount_point.to_owned() };
     let filesystem = layout.mounted_at(mount_point).ok_or_else(none)?;
     let FsKind::Vfat(options) = &filesystem.kind else { return Err(none().into()) };
-    let extent = layout.extent(filesystem).ok_or_else(none)?;
+    let extent = layout.place(filesystem.on).ok_or_else(none)?;
     let alone = DiskLayout {
         filesystems: vec![super::layout::Filesystem {
             mount_point: Some("/".to_owned()),

@@ -92,10 +92,23 @@ pub(super) fn display(path: &[u8]) -> String {
     }
 }
 
+/// The root directory of a file system that holds nothing else.
+pub(super) fn root(epoch: i64) -> Entry {
+    directory(&[], epoch)
+}
+
+impl<'a> View<'a> {
+    /// Of a file system that holds nothing but its root directory.
+    pub(super) fn empty(tree: &'a Tree, root: &'a Entry) -> Self {
+        Self { tree, items: vec![Item { path: &[], entry: root, node: Node::Dir }] }
+    }
+}
+
 /// Directories that the layout's mount points need and the tree lacks.
 pub(super) fn missing_directories(layout: &DiskLayout, tree: &Tree) -> Vec<Entry> {
     let mut missing: Vec<Entry> = Vec::new();
-    for mount_point in layout.filesystems.iter().filter_map(|f| f.mount_point.as_deref()) {
+    let own = layout.filesystems.iter().filter_map(|f| f.mount_point.as_ref());
+    for mount_point in own.chain(&layout.elsewhere) {
         let path = relative(mount_point);
         let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(i, _)| i);
         for end in std::iter::once(0).chain(ends).chain([path.len()]) {
@@ -138,11 +151,14 @@ pub(super) fn split<'a>(
     tree: &'a Tree,
     missing: &'a [Entry],
 ) -> Result<Vec<View<'a>>, SplitError> {
+    // What lies elsewhere belongs to an index that no view has.
+    let elsewhere = layout.elsewhere.iter().map(|m| (usize::MAX, relative(m)));
     let mounts: Vec<(usize, &[u8])> = layout
         .filesystems
         .iter()
         .enumerate()
         .filter_map(|(i, f)| f.mount_point.as_deref().map(|m| (i, relative(m))))
+        .chain(elsewhere)
         .collect();
     if mounts.iter().all(|(_, path)| !path.is_empty()) {
         return Err(SplitError::NoRoot);

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::boot::{self, BootError, BootFiles};
 use super::ext4::{self, Ext4Error};
 use super::fat::{self, FatError};
-use super::layout::{DiskLayout, Extent, Filesystem, FsKind, LayoutError};
+use super::layout::{DiskLayout, Extent, Filesystem, FsKind, LayoutError, On};
+use super::lvm::{self, Runs};
 use super::sink::{DiskSink, offset_of};
 use super::swap::{self, SwapError};
 use super::table::{self, Fragment, TableError};
@@ -91,7 +92,7 @@ pub struct FilesystemReport {
     pub name: String,
     /// Where it is mounted.
     pub mount_point: Option<String>,
-    /// Its bytes on the disk.
+    /// Where it begins on the disk, and its length; a logical volume need not be one run.
     pub extent: Extent,
     /// How full it is.
     #[serde(flatten)]
@@ -139,21 +140,56 @@ pub fn write(
     layout.validate()?;
     let missing = view::missing_directories(layout, tree);
     let views = view::split(layout, tree, &missing)?;
+    write_views(layout, &views, sink, boot_files, progress)
+}
+
+/// Writes the layout with nothing in its file systems, none of which need be mounted anywhere.
+///
+/// # Errors
+///
+/// As [`write`].
+pub fn write_empty(
+    layout: &DiskLayout,
+    sink: &mut dyn DiskSink,
+) -> Result<WriteReport, WriteError> {
+    layout.validate()?;
+    let tree = Tree::default();
+    let root = view::root(layout.epoch);
+    let views: Vec<_> = layout.filesystems.iter().map(|_| View::empty(&tree, &root)).collect();
+    write_views(layout, &views, sink, &BootFiles::default(), &())
+}
+
+fn write_views(
+    layout: &DiskLayout,
+    views: &[View<'_>],
+    sink: &mut dyn DiskSink,
+    boot_files: &BootFiles,
+    progress: &dyn Progress,
+) -> Result<WriteReport, WriteError> {
     let mut fragments = table::fragments(layout)?;
     let bios_core = match &boot_files.bios {
         Some(bios) => Some(boot::embed(layout, bios, &mut fragments)?),
         None => None,
     };
+    fragments.extend(lvm::fragments(layout)?);
     progress.begin(views.iter().map(file_bytes).sum());
     write_outside(layout, &mut fragments, sink)?;
     let mut filesystems = Vec::new();
-    for (filesystem, view) in layout.filesystems.iter().zip(&views) {
-        let extent = extent(layout, filesystem)?;
-        let usage = write_filesystem(layout, filesystem, view, extent, sink, progress)?;
+    for (filesystem, view) in layout.filesystems.iter().zip(views) {
+        let extents = extents(layout, filesystem)?;
+        let len = extents.iter().map(|extent| extent.len).sum();
+        let offset = extents.first().map_or(0, |extent| extent.offset);
+        let usage = if let On::Volume { .. } = filesystem.on {
+            let inside = Extent { offset: 0, len };
+            let mut runs = Runs::new(sink, &extents);
+            write_filesystem(layout, filesystem, view, inside, &mut runs, progress)?
+        } else {
+            write_filesystem(layout, filesystem, view, Extent { offset, len }, sink, progress)?
+        };
         filesystems.push(FilesystemReport {
             name: filesystem.name.clone(),
             mount_point: filesystem.mount_point.clone(),
-            extent,
+            extent: Extent { offset, len },
             usage,
         });
     }
@@ -161,8 +197,9 @@ pub fn write(
     Ok(WriteReport { filesystems, bios_core })
 }
 
-fn extent(layout: &DiskLayout, filesystem: &Filesystem) -> Result<Extent, LayoutError> {
-    layout.extent(filesystem).ok_or_else(|| LayoutError::NoPlace { name: filesystem.name.clone() })
+fn extents(layout: &DiskLayout, filesystem: &Filesystem) -> Result<Vec<Extent>, LayoutError> {
+    let none = || LayoutError::NoPlace { name: filesystem.name.clone() };
+    layout.extents(filesystem).ok_or_else(none)
 }
 
 fn file_bytes(view: &View<'_>) -> u64 {
@@ -182,7 +219,7 @@ fn write_outside(
         .map(|f| Extent { offset: f.offset, len: offset_of(f.bytes.len()) })
         .collect();
     for filesystem in &layout.filesystems {
-        taken.push(extent(layout, filesystem)?);
+        taken.extend(extents(layout, filesystem)?);
     }
     taken.sort_by_key(|e| e.offset);
     for fragment in fragments.iter() {

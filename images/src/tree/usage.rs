@@ -11,6 +11,27 @@ impl Tree {
         self.entries.iter().map(Entry::du_kib).sum()
     }
 
+    /// What lies on each of these absolute mount points, in KiB: an entry counts for the longest
+    /// that it lies at or below.
+    pub fn kib_by_mount(&self, mounts: &[String]) -> Vec<u64> {
+        let points: Vec<_> =
+            mounts.iter().map(|point| point.trim_start_matches('/').as_bytes()).collect();
+        let mut sums = vec![0; mounts.len()];
+        for entry in &self.entries {
+            let holds = |point: &[u8]| {
+                let rest = entry.path.strip_prefix(point);
+                point.is_empty()
+                    || rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+            };
+            let longest = points.iter().enumerate().filter(|(_, point)| holds(point));
+            let longest = longest.max_by_key(|(_, point)| point.len());
+            if let Some(sum) = longest.and_then(|(index, _)| sums.get_mut(index)) {
+                *sum += entry.du_kib();
+            }
+        }
+        sums
+    }
+
     /// Paths that take at least `least_kib` KiB, directories with all below, smallest first.
     /// The root is the empty path.
     pub fn usage(&self, least_kib: u64) -> Vec<(Vec<u8>, u64)> {
@@ -48,6 +69,19 @@ impl Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_mounted_counts_where_it_lies() {
+        let mut tree = Tree::default();
+        for path in ["", "srv", "srv/a", "srv/a/b", "srv-not"] {
+            tree.insert(Entry::directory(path, 0o755, 0));
+        }
+        let sums = |mounts: &[&str]| {
+            tree.kib_by_mount(&mounts.iter().map(|point| (*point).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(sums(&["/srv/a", "/", "/srv"]), [8, 8, 4]);
+        assert_eq!(sums(&["/srv"]), [12]);
+    }
 
     #[test]
     fn directories_count_what_is_below_them() {

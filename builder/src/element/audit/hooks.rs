@@ -56,8 +56,7 @@ pub(super) fn read(element: &Element) -> Result<Facts> {
         let bytes = fs_err::read(entry.path()).map_err(failed)?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if top && name.starts_with("block-device-") {
-            if let Err(failure) = crate::block_device::check(&name, &text) {
-                let why = failure.message.trim_start_matches(&format!("{name}: ")).to_owned();
+            if let Some((_, why)) = crate::block_device::problem(&text) {
                 facts.layout.get_or_insert((file, why));
             }
         } else if top && name.starts_with("source-repository-") {

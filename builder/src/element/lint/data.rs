@@ -115,12 +115,10 @@ fn structure(file: &File, value: &Value, findings: &mut Vec<Finding>) {
             "service-names"
         }
         _ if name.starts_with("block-device-") => {
-            if let Err(failure) = crate::block_device::check(&name, &file.text) {
-                let words = failure.message.split([' ', ':', ',']).skip(1);
-                let line = words.map(|word| line_of(file, word)).find(|line| *line > 0);
-                let instead = "docs/differences.md says which layouts can be written";
-                let line = line.unwrap_or(0);
-                file.report(findings, line, "block-device", failure.message, instead);
+            if let Some((line, words)) = crate::block_device::problem(&file.text) {
+                let instead = "docs/disks.md says which layouts can be written";
+                let line = usize::try_from(line).unwrap_or(0);
+                file.report(findings, line, "block-device", words, instead);
             }
             return;
         }

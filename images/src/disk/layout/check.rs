@@ -85,6 +85,14 @@ pub enum LayoutError {
         /// Bytes there is room for.
         max: usize,
     },
+    /// A volume group cannot be as the layout has it.
+    #[error("volume group {group}: {reason}")]
+    Volumes {
+        /// Its name.
+        group: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A mount point is relative, not normal, or used twice.
     #[error("mount point {mount_point} of file system {name} is not absolute, not normal or taken")]
     MountPoint {
@@ -104,7 +112,8 @@ impl DiskLayout {
     pub fn validate(&self) -> Result<(), LayoutError> {
         self.check_disk()?;
         self.check_partitions()?;
-        self.check_filesystems()
+        let taken = super::check_volumes::check(self)?;
+        self.check_filesystems(taken)
     }
 
     /// First and last sector that partitions may use.
@@ -190,16 +199,20 @@ impl DiskLayout {
         }
     }
 
-    fn check_filesystems(&self) -> Result<(), LayoutError> {
-        let mut places = BTreeSet::new();
-        let mut mount_points = BTreeSet::new();
+    /// Whether something may lie at a place.
+    pub(super) fn has_place(&self, on: On) -> bool {
+        match on {
+            On::Whole => self.table == Table::None,
+            On::Partition(number) => self.partition(number).is_some(),
+            On::Volume { group, volume } => self.volume_extents(group, volume).is_some(),
+        }
+    }
+
+    /// `places` are taken already.
+    fn check_filesystems(&self, mut places: BTreeSet<On>) -> Result<(), LayoutError> {
+        let mut mount_points: BTreeSet<&String> = self.elsewhere.iter().collect();
         for fs in &self.filesystems {
-            let place = match fs.on {
-                On::Whole if self.table == Table::None => 0,
-                On::Partition(n) if self.partition(n).is_some() => n,
-                _ => return Err(LayoutError::NoPlace { name: fs.name.clone() }),
-            };
-            if !places.insert(place) {
+            if !self.has_place(fs.on) || !places.insert(fs.on) {
                 return Err(LayoutError::NoPlace { name: fs.name.clone() });
             }
             let max = if matches!(fs.kind, FsKind::Vfat(_)) { 11 } else { 16 };

@@ -22,13 +22,20 @@ pub struct Filesystem {
 }
 
 /// What a file system lies on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum On {
     /// The whole disk; only without a partition table.
     Whole,
     /// The partition of that number.
     Partition(u32),
+    /// A logical volume.
+    Volume {
+        /// Index of its group in the layout.
+        group: usize,
+        /// Its index in the group.
+        volume: usize,
+    },
 }
 
 /// The formats this crate writes without any tool.

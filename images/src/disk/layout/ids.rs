@@ -22,3 +22,11 @@ pub fn derived_u32(seed: &str, role: &str) -> u32 {
         id => id,
     }
 }
+
+/// An identifier of LVM: 32 letters and digits, which LVM shows with hyphens between them.
+pub fn derived_volume_id(seed: &str, role: &str) -> String {
+    const LETTERS: &[u8; 62] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    let bytes = [1, 2].map(|half| derived_uuid(seed, &format!("{role}/{half}")).into_bytes());
+    let letter = |byte: &u8| LETTERS.get(usize::from(*byte) % 62).copied().unwrap_or(b'0');
+    bytes.iter().flatten().map(|byte| char::from(letter(byte))).collect()
+}

@@ -5,16 +5,19 @@
 //! hashed as a cache key.
 
 mod check;
+mod check_volumes;
 mod filesystem;
 mod ids;
 mod table;
+mod volume;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::LayoutError;
 pub use filesystem::{Ext4Options, Filesystem, FsKind, On, VfatOptions};
-pub use ids::{derived_u32, derived_uuid};
+pub use ids::{derived_u32, derived_uuid, derived_volume_id};
 pub use table::{Partition, PartitionKind, Table, mbr_type, type_guid};
+pub use volume::{LogicalVolume, PHYSICAL_START, PhysicalVolume, Segment, VolumeGroup};
 
 /// One MiB, the alignment of everything this project places.
 pub const MIB: u64 = 1 << 20;
@@ -32,8 +35,15 @@ pub struct DiskLayout {
     pub table: Table,
     /// Partitions in order of creation.
     pub partitions: Vec<Partition>,
-    /// File systems and swap areas, at most one on each partition.
+    /// Volume groups on partitions, or on the disk itself.
+    #[serde(default)]
+    pub groups: Vec<VolumeGroup>,
+    /// File systems and swap areas, at most one on each partition or logical volume.
     pub filesystems: Vec<Filesystem>,
+    /// Mount points of file systems on other disks: what the tree holds below them is not
+    /// written here.
+    #[serde(default)]
+    pub elsewhere: Vec<String>,
 }
 
 /// A run of bytes on the disk.
@@ -61,7 +71,9 @@ impl DiskLayout {
             epoch,
             table: Table::None,
             partitions: Vec::new(),
+            groups: Vec::new(),
             filesystems: vec![Filesystem { on: On::Whole, ..filesystem }],
+            elsewhere: Vec::new(),
         }
     }
 
@@ -76,11 +88,12 @@ impl DiskLayout {
         Extent { offset: partition.start_lba * sector, len: partition.sectors * sector }
     }
 
-    /// The bytes a file system occupies, or nothing when its partition does not exist.
-    pub fn extent(&self, filesystem: &Filesystem) -> Option<Extent> {
+    /// The bytes a file system occupies, run by run: one run but on a logical volume. Nothing
+    /// when its partition or volume does not exist.
+    pub fn extents(&self, filesystem: &Filesystem) -> Option<Vec<Extent>> {
         match filesystem.on {
-            On::Whole => Some(Extent { offset: 0, len: self.size_bytes }),
-            On::Partition(number) => self.partition(number).map(|p| self.partition_extent(p)),
+            On::Volume { group, volume } => self.volume_extents(group, volume),
+            on => self.place(on).map(|extent| vec![extent]),
         }
     }
 

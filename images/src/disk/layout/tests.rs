@@ -34,6 +34,8 @@ fn gpt() -> DiskLayout {
             part(2, 2048, 2048, type_guid::BIOS_BOOT),
             part(1, 4096, 100_000, type_guid::LINUX),
         ],
+        groups: Vec::new(),
+        elsewhere: Vec::new(),
         filesystems: vec![root()],
     }
 }

@@ -32,6 +32,8 @@ fn gpt_disk(sector_size: u32) -> DiskLayout {
             part(15, "ESP", 9, 16, type_guid::ESP),
             part(1, "root-ü", 25, 38, type_guid::LINUX),
         ],
+        groups: Vec::new(),
+        elsewhere: Vec::new(),
         filesystems: Vec::new(),
     }
 }
@@ -60,6 +62,8 @@ fn mbr_disk() -> DiskLayout {
             part(6, 38, 10, Some(37)),
             part(7, 49, 15, Some(48)),
         ],
+        groups: Vec::new(),
+        elsewhere: Vec::new(),
         filesystems: Vec::new(),
     }
 }

@@ -57,6 +57,8 @@ fn gpt_layout() -> DiskLayout {
             part(15, 9, 16, type_guid::ESP),
             part(1, 25, 70, type_guid::LINUX),
         ],
+        groups: Vec::new(),
+        elsewhere: Vec::new(),
         filesystems: vec![
             filesystem("esp", On::Partition(15), vfat_kind(), Some("/boot/efi")),
             filesystem("root", On::Partition(1), ext4_kind(), Some("/")),
@@ -83,6 +85,8 @@ fn mbr_layout() -> DiskLayout {
             part(5, 52, 10, mbr_type::SWAP, Some(51)),
             part(6, 63, 33, mbr_type::LINUX, Some(62)),
         ],
+        groups: Vec::new(),
+        elsewhere: Vec::new(),
         filesystems: vec![
             filesystem("root", On::Partition(1), ext4_kind(), Some("/")),
             filesystem("swap", On::Partition(5), FsKind::Swap, None),

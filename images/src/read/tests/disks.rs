@@ -54,6 +54,8 @@ fn gpt(sector_size: u32) -> DiskLayout {
             part(15, 9, 16, type_guid::ESP),
             part(1, 25, 70, type_guid::LINUX),
         ],
+        groups: Vec::new(),
+        elsewhere: Vec::new(),
         filesystems: vec![
             filesystem("esp", On::Partition(15), vfat, Some("/boot/efi")),
             filesystem("root", On::Partition(1), ext4(), Some("/")),
