@@ -3,6 +3,7 @@
 
 mod audit;
 mod block_device;
+mod disk;
 mod elements;
 mod formats;
 mod kernel;
@@ -38,6 +39,10 @@ fn every_verb_has_help() -> Result<()> {
         "push",
         "boot",
         "kernel",
+        "disk",
+        "disk plan",
+        "disk graph",
+        "disk create",
         "doctor",
         "store",
         "store ls",

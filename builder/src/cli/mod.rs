@@ -2,6 +2,7 @@
 
 pub mod boot;
 pub mod build;
+pub mod disk;
 pub mod doctor;
 pub mod elements;
 pub mod image_to_tar;
@@ -54,6 +55,9 @@ enum Verb {
     Outdated(outdated::OutdatedArgs),
     /// Make a lock anew, or a part of it
     Update(update::UpdateArgs),
+    /// Look at the layout of a disk, or write one that is empty
+    #[command(subcommand)]
+    Disk(disk::DiskVerb),
     /// Run a command in a sandbox
     Run(run::RunArgs),
     /// Fetch an image from a registry into the cache
@@ -140,6 +144,7 @@ fn dispatch(cli: &Cli) -> Result<u8> {
         Verb::Lock(args) => lock::run(args, &cache()?),
         Verb::Outdated(args) => outdated::run(args, &cache()?),
         Verb::Update(args) => update::run(args, &cache()?),
+        Verb::Disk(verb) => disk::run(verb, &cache()?),
         Verb::Run(args) => run::run(args, &cache()?),
         Verb::Pull(args) => pull::run(args, &cache()?),
         Verb::Push(args) => push::run(args, &cache()?),

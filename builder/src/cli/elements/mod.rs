@@ -115,7 +115,7 @@ pub fn run(verb: &ElementsVerb, cache: &Path) -> Result<u8> {
     Ok(0)
 }
 
-fn catalogue(request: &mut Request, search: &Search, cache: &Path) -> Result<Catalogue> {
+pub(super) fn catalogue(request: &mut Request, search: &Search, cache: &Path) -> Result<Catalogue> {
     let mut path: Vec<_> = search.elements_path.iter().map(|dir| request.cwd.join(dir)).collect();
     path.append(&mut request.elements_path);
     if !search.no_builtin_elements && !request.no_builtin_elements {
