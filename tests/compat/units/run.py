@@ -11,6 +11,9 @@ import sys
 import tempfile
 import unittest
 
+BLOCK_DEVICE = "block_device/tests"
+PLACE = "diskimage_builder/" + BLOCK_DEVICE
+
 # File of the package, where it is put, the module there, and the tests that
 # are chosen of it (None: all).
 CHOSEN = (
@@ -24,6 +27,25 @@ CHOSEN = (
     ("tests/test_diskimage_builder.py", "batch", "TestDib",
      ("test_build_commands_simple", "test_build_commands_merged",
       "test_build_commands_all_arguments")),
+    (BLOCK_DEVICE + "/test_config.py", BLOCK_DEVICE, "TestConfigParsing", None),
+    (BLOCK_DEVICE + "/test_config.py", BLOCK_DEVICE, "TestCreateGraph", None),
+    (BLOCK_DEVICE + "/test_gpt.py", BLOCK_DEVICE, "TestGPT", None),
+    (BLOCK_DEVICE + "/test_mbr.py", BLOCK_DEVICE, "TestMBR", None),
+    (BLOCK_DEVICE + "/test_mkfs.py", BLOCK_DEVICE, "TestMkfs", None),
+    (BLOCK_DEVICE + "/test_utils.py", BLOCK_DEVICE, "TestBlockDeviceUtils", None),
+    (BLOCK_DEVICE + "/test_mount_order.py", BLOCK_DEVICE, "TestMountOrder", None),
+    # The one of several partitions mocks methods from inside. Those of state
+    # are of pickles.
+    (BLOCK_DEVICE + "/test_lvm.py", BLOCK_DEVICE, "TestLVM",
+     ("test_lvm_tree_to_graph", "test_lvm_invalid_config", "test_lvm_multi_pv",
+      "test_lvm_multi_pv_vg", "test_lvm_spanned_vg",
+      "test_lvm_thin_provision", "test_validate_lvs_type")),
+)
+# What tests read beside themselves, and where they look for it.
+DATA = (
+    (BLOCK_DEVICE + "/test_base.py", PLACE + "/test_base.py"),
+    (BLOCK_DEVICE + "/test_config.py", PLACE + "/test_config.py"),
+    (BLOCK_DEVICE + "/config", PLACE + "/config"),
 )
 
 
@@ -44,6 +66,10 @@ def main():
         copied = os.path.join(place, "units")
         shutil.copytree(here, copied)
         sys.path.insert(0, copied)
+        for file, to in DATA:
+            source = os.path.join(package, file)
+            copy = shutil.copytree if os.path.isdir(source) else shutil.copy
+            copy(source, os.path.join(copied, to))
         loader = unittest.TestLoader()
         suite = unittest.TestSuite()
         for file, directory, name, chosen in CHOSEN:

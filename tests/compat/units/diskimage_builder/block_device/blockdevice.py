@@ -1,0 +1,5 @@
+"""State that nodes share."""
+
+
+class BlockDeviceState(dict):
+    pass

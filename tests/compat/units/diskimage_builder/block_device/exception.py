@@ -1,0 +1,5 @@
+"""What goldsmith's refusals become."""
+
+
+class BlockDeviceSetupException(Exception):
+    pass
