@@ -86,7 +86,26 @@ fn front(file: &mut fs_err::File) -> Result<Vec<u8>> {
     Ok(front)
 }
 
-fn open(mut file: fs_err::File, path: &Path, scratch: &Path) -> Result<Image> {
+fn open(file: fs_err::File, path: &Path, scratch: &Path) -> Result<Image> {
+    match contents(file, path, scratch)? {
+        Contents::Disk(disk) => {
+            System::find(&disk).map(Image::Disk).map_err(|error| system_failure(&error))
+        }
+        Contents::Archive(archive) => Ok(Image::Archive(archive)),
+    }
+}
+
+/// What an image file holds, before anybody looks for a system in it.
+#[derive(Debug)]
+pub(crate) enum Contents {
+    /// The bytes of a disk.
+    Disk(Arc<dyn Medium>),
+    /// An archive.
+    Archive(Archive),
+}
+
+/// Opens an image as [`Image::open`] does; its disk may have no system.
+pub(crate) fn contents(mut file: fs_err::File, path: &Path, scratch: &Path) -> Result<Contents> {
     let disk: Arc<dyn Medium> = match Container::detect(&front(&mut file)?) {
         Container::Raw | Container::Squashfs => {
             Arc::new(RawFile::new(file).map_err(|error| read_failure(&error))?)
@@ -96,7 +115,7 @@ fn open(mut file: fs_err::File, path: &Path, scratch: &Path) -> Result<Image> {
             Arc::new(Qcow2::new(file).map_err(|error| qcow2_failure(&error, path))?)
         }
         Container::Foreign(format) => converted(file, path, format, scratch)?,
-        Container::Tar => return Ok(Image::Archive(Archive { file, compression: None })),
+        Container::Tar => return Ok(Contents::Archive(Archive { file, compression: None })),
         Container::Compressed(compression) => return unpacked(file, compression, scratch),
         Container::Other(what) => {
             return Err(Failure::new(Kind::Usage, format!("this is {what}, not read here")).hint(
@@ -104,11 +123,11 @@ fn open(mut file: fs_err::File, path: &Path, scratch: &Path) -> Result<Image> {
             ));
         }
     };
-    System::find(&disk).map(Image::Disk).map_err(|error| system_failure(&error))
+    Ok(Contents::Disk(disk))
 }
 
 /// What a compressed file holds: an archive is read as a stream, a disk is unpacked.
-fn unpacked(mut file: fs_err::File, compression: Compression, scratch: &Path) -> Result<Image> {
+fn unpacked(mut file: fs_err::File, compression: Compression, scratch: &Path) -> Result<Contents> {
     let failed = |error: std::io::Error| {
         let failure = Failure::wrap(Kind::Verification, "the compressed file", &error);
         failure.on_full_disk("unpacking the image", scratch, &["free some, or use another -d"])
@@ -120,7 +139,7 @@ fn unpacked(mut file: fs_err::File, compression: Compression, scratch: &Path) ->
     file.seek(SeekFrom::Start(0)).map_err(failed)?;
     match Container::detect(&start) {
         Container::Tar => {
-            return Ok(Image::Archive(Archive { file, compression: Some(compression) }));
+            return Ok(Contents::Archive(Archive { file, compression: Some(compression) }));
         }
         Container::Compressed(_) => {
             let message = "the file is compressed twice";
@@ -133,7 +152,7 @@ fn unpacked(mut file: fs_err::File, compression: Compression, scratch: &Path) ->
     let mut stream = decompress(&mut file, compression).map_err(failed)?;
     copy_sparsely(&mut stream, &to).map_err(failed)?;
     let plain_file = fs_err::File::open(plain.path()).map_err(failed)?;
-    open(plain_file, plain.path(), scratch)
+    contents(plain_file, plain.path(), scratch)
 }
 
 /// A file that goes with the value.
@@ -198,7 +217,7 @@ fn converted(
 }
 
 /// Refuses a VMDK file that names others: a stranger's could name any file of this host.
-fn stands_alone(file: &mut fs_err::File) -> Result<()> {
+pub(crate) fn stands_alone(file: &mut fs_err::File) -> Result<()> {
     let mut start = Vec::new();
     file.take(DESCRIPTOR).read_to_end(&mut start).map_err(|error| read_failure(&error))?;
     let parent = b"parentFileNameHint";
@@ -257,15 +276,19 @@ pub(crate) fn system_failure(error: &SystemError) -> Failure {
 }
 
 impl Archive {
-    fn tree(&mut self, below: &[u8]) -> Result<Tree> {
+    /// The archive's bytes from its begin on, unpacked.
+    pub(crate) fn stream(&mut self) -> Result<Box<dyn Read + '_>> {
         self.file.seek(SeekFrom::Start(0)).map_err(|error| read_failure(&error))?;
-        let stream: Box<dyn Read> = match self.compression {
+        Ok(match self.compression {
             None => Box::new(std::io::BufReader::new(&mut self.file)),
             Some(compression) => {
                 decompress(&mut self.file, compression).map_err(|error| read_failure(&error))?
             }
-        };
-        layer::select(stream, below, SELECTED)
+        })
+    }
+
+    fn tree(&mut self, below: &[u8]) -> Result<Tree> {
+        layer::select(self.stream()?, below, SELECTED)
             .map_err(|error| Failure::wrap(Kind::Verification, "the archive", &error))
     }
 }

@@ -85,6 +85,16 @@ impl ImageType {
         ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// The format that a file's name says by its ending, and the name without it.
+    pub fn of_name(name: &str) -> Option<(Self, &str)> {
+        let stem = |kind: &Self| {
+            let stem = name.strip_suffix(kind.ending())?.strip_suffix('.')?;
+            (!stem.is_empty()).then_some((*kind, stem))
+        };
+        // Of docker.tar and tar the longer one.
+        ALL.iter().filter_map(stem).min_by_key(|(_, stem)| stem.len())
+    }
+
     /// All names, for people.
     pub fn names() -> String {
         ALL.map(Self::name).join(", ")
@@ -130,6 +140,16 @@ mod tests {
             assert_eq!(ImageType::parse(kind.name()), Some(kind));
         }
         assert_eq!(ImageType::parse("squash"), None);
+        for (name, expected) in [
+            ("a.docker.tar", Some((ImageType::Docker, "a"))),
+            ("a.b.tar", Some((ImageType::Tar, "a.b"))),
+            ("a.tar.zst", Some((ImageType::TarZst, "a"))),
+            ("a.squash", Some((ImageType::Squashfs, "a"))),
+            (".raw", None),
+            ("raw", None),
+        ] {
+            assert_eq!(ImageType::of_name(name), expected);
+        }
         assert_eq!(ImageType::names().split(", ").count(), ALL.len());
     }
 }

@@ -54,6 +54,9 @@ pub struct Request {
     pub types: Vec<ImageType>,
     /// Packages to install beside those of elements (`-p`).
     pub packages: Vec<String>,
+    /// A finished tree to lay out, instead of phases: a file, a name in the store or an image of
+    /// a registry.
+    pub tree: Option<String>,
     /// A ramdisk instead of a disk: the element that makes it, which is added in front.
     pub ramdisk: Option<String>,
     /// Do not add the element `base`.
@@ -138,6 +141,7 @@ impl Request {
             output: PathBuf::from(get("IMAGE_NAME").unwrap_or_else(|| "image".to_owned())),
             types: vec![ImageType::Qcow2],
             packages: Vec::new(),
+            tree: None,
             ramdisk: None,
             skip_base: false,
             offline: get("DIB_OFFLINE").is_some(),

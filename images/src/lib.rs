@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here starts a process, reads the environment or prints.
 
+pub mod compare;
 pub mod digest;
 pub mod disk;
 pub mod exchange;

@@ -30,3 +30,4 @@ pub use plan::{
     SandboxPlan, Stdin,
 };
 pub use probe::{Check, HostReport, PROBE_JOB, probe, probe_formats, registered, user_namespaces};
+pub use sys::process::die_with_parent;

@@ -4,13 +4,15 @@
 
 mod deploy;
 mod growvols;
+mod loaders;
 mod lvm;
+mod matrix;
 mod ramdisk;
 
 use std::time::Duration;
 
-use anyhow::Result;
-use goldsmith_tests::{TestEnv, Vm, server};
+use anyhow::{Context, Result, ensure};
+use goldsmith_tests::{HostInvariant, TestEnv, Vm, server};
 
 /// What first-boot.d has left: its mark, and nothing of itself.
 const FIRST_BOOT: &str = r#"
@@ -19,22 +21,58 @@ grep -qx first /var/lib/first-boot || { echo "first-boot.d did not run"; exit 1;
     { echo "first-boot.d is still there"; exit 1; }
 "#;
 
-fn boots(release: &str, uefi: bool) -> Result<()> {
+fn environment() -> Result<TestEnv> {
     let env = TestEnv::new()?;
     env.element("first/first-boot.d/50-mark", "#!/bin/sh\necho first >> /var/lib/first-boot\n")?;
+    Ok(env)
+}
+
+fn boots(release: &str, uefi: bool) -> Result<()> {
+    let env = environment()?;
     let image = server::image(&env, release, &["first"])?;
     server::boots(&env, &image, uefi, FIRST_BOOT)
 }
 
-// contract 9.18: the boot loader of finalise.d, by both firmwares.
+// contract 9.18: the boot loader of finalise.d, by both firmwares; here on a disk that was laid
+// out from a finished tree.
 #[test]
 fn a_server_boots_by_bios() -> Result<()> {
-    boots("bookworm", false)
+    let env = environment()?;
+    let image = server::image_of_tree(&env, "bookworm", &["first"])?;
+    server::boots(&env, &image, false, FIRST_BOOT)
+}
+
+/// What docs/guests.md shows, and what only this image has; nobody listens at the last port.
+fn spec() -> Result<String> {
+    let page = include_str!("../../docs/guests.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let example = example.context("docs/guests.md has no example")?;
+    Ok(format!(
+        "{example}\n[[command]]\nname = \"first-boot.d\"\nrun = '''{FIRST_BOOT}'''\n\
+         [[file]]\npath = \"/sys/firmware/efi\"\n[[file]]\npath = \"/etc/machine-id\"\n\
+         [[command]]\nrun = \"test -s /etc/machine-id\"\n[[port]]\nnumber = 4711\n"
+    ))
 }
 
 #[test]
-fn a_server_boots_by_uefi() -> Result<()> {
-    boots("bookworm", true)
+fn a_server_boots_by_uefi_and_is_what_its_spec_says() -> Result<()> {
+    let env = environment()?;
+    let image = server::image(&env, "bookworm", &["first"])?;
+    let before = fs_err::metadata(&image)?.modified()?;
+    fs_err::write(env.path("asserts.toml"), spec()?)?;
+    let words = ["test", "server.qcow2", "--spec", "asserts.toml", "--junit", "results.xml"];
+    let more = ["--firmware", "uefi", "--disk-size", "6"];
+    let host = HostInvariant::take(env.cache())?;
+    let ran = env.run(&[&words[..], &more].concat())?;
+    let failed: Vec<_> = ran.stdout.lines().filter(|line| line.starts_with("FAIL")).collect();
+    ensure!(ran.status == 1 && failed == ["FAIL port tcp 4711"], "{ran:#?}");
+    let checks = ran.stdout.lines().filter(|line| line.starts_with("ok ")).count();
+    ensure!(checks >= 14, "{ran:#?}");
+    let results = fs_err::read_to_string(env.path("results.xml"))?;
+    let suite = format!("tests=\"{}\" failures=\"1\" errors=\"0\"", checks + 1);
+    ensure!(results.contains(&suite) && results.contains("nobody listens"), "{results}");
+    ensure!(fs_err::metadata(&image)?.modified()? == before, "the image was changed");
+    host.check(env.cache())
 }
 
 // GRUB 2.12, where bookworm has 2.06.

@@ -29,6 +29,7 @@ mod registry;
 mod rpm;
 mod scratch;
 mod selftest;
+mod verify;
 
 use std::process::Command;
 

@@ -9,7 +9,7 @@ use goldsmith_tests::{TestEnv, server, shipped};
 use crate::with_os;
 
 /// What tests name on their command lines; their dependencies are built, too.
-const BUILT: [(&str, &[&str]); 8] = [
+const BUILT: [(&str, &[&str]); 10] = [
     ("boot::a_server_boots_by_bios", &server::ELEMENTS),
     (
         "boot::full_i386_boots_to_its_login_prompt",
@@ -25,6 +25,14 @@ const BUILT: [(&str, &[&str]); 8] = [
     (
         "boot::full_another_system_starts_without_the_firmware",
         &["ramdisk", "debian-minimal", "deploy-kexec"],
+    ),
+    (
+        "boot::full_secure_boot_starts_what_is_signed_and_nothing_else",
+        &["debian-minimal", "vm", "block-device-efi", "secure-boot"],
+    ),
+    (
+        "boot::full_a_unified_kernel_image_boots_without_grub",
+        &["debian-minimal", "vm", "block-device-efi", "systemd-boot"],
     ),
     (
         "build::the_kernel_and_its_ram_disk_come_out",

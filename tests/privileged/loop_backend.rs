@@ -6,15 +6,17 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use goldsmith_tests::{HostInvariant, TestEnv, server};
+use goldsmith_tests::{HostInvariant, TestEnv, matrix, server};
 
 pub(crate) const CASES: &[crate::Case] = &[
     ("loop_backend::hooks_see_devices_and_the_tree_is_the_same", same_tree),
     ("loop_backend::a_bare_file_system_needs_no_partition", bare),
     ("loop_backend::logical_partitions_are_devices", logical),
     ("loop_backend::a_failing_hook_leaves_nothing", failing_hook),
+    ("loop_backend::a_finished_tree_is_laid_out_by_both_backends", materialised),
     ("loop_backend::sigkill_at_any_moment_leaves_nothing", killed),
     ("loop_backend::boots_by_bios", boots_by_bios),
+    ("loop_backend::a_finished_tree_boots", finished_tree_boots),
 ];
 
 /// An ESP, GRUB's place and a root, small enough for many builds.
@@ -69,13 +71,28 @@ fn environment(layout: &str) -> Result<TestEnv> {
 }
 
 fn build(env: &TestEnv, output: &str, options: &[&str]) -> Result<Command> {
+    let types = if output == "loop" { "vdi,raw" } else { "raw" };
+    command(env, &["build"], types, output, options)
+}
+
+/// Lays the tree that an earlier build made out by a backend.
+fn materialise(env: &TestEnv, output: &str, backend: &str) -> Result<Command> {
+    command(env, &["materialise", "tree.oci"], "raw", output, &["--backend", backend])
+}
+
+fn command(
+    env: &TestEnv,
+    verb: &[&str],
+    types: &str,
+    output: &str,
+    options: &[&str],
+) -> Result<Command> {
     let mut command = env.command("goldsmith")?;
     let layout = env.path("layout.yaml");
     if fs_err::metadata(&layout)?.len() > 0 {
         command.env("DIB_BLOCK_DEVICE_CONFIG", format!("file://{}", layout.display()));
     }
-    let types = if output == "loop" { "vdi,raw" } else { "raw" };
-    command.args(["build", "-n", "-t", types, "-o", output, "--progress", "plain"]);
+    command.args(verb).args(["-n", "-t", types, "-o", output, "--progress", "plain"]);
     command.args(options).args(["small", "mine"]);
     Ok(command)
 }
@@ -144,6 +161,25 @@ fn compare(env: &TestEnv) -> Result<()> {
         .take(20)
         .collect();
     ensure!(unequal.is_empty(), "the trees differ: {unequal:?}");
+    Ok(())
+}
+
+/// A tree without a disk: who makes it needs no privilege.
+fn tree(env: &TestEnv) -> Result<()> {
+    ok(&mut command(env, &["build"], "oci", "tree", &["--layer-compression", "zstd"])?)
+}
+
+fn materialised() -> Result<()> {
+    let env = environment(LAYOUT)?;
+    tree(&env)?;
+    let host = HostInvariant::take(env.cache())?;
+    for backend in ["loop", "image"] {
+        ok(&mut materialise(&env, &format!("by-{backend}"), backend)?)?;
+    }
+    host.check(env.cache())?;
+    let (by_loop, by_us) = (listing(&env, "by-loop")?, listing(&env, "by-image")?);
+    ensure!(by_loop.len() > 3000 && by_loop.contains_key("late"), "{} files", by_loop.len());
+    ensure!(by_loop == by_us, "the trees differ");
     Ok(())
 }
 
@@ -218,14 +254,17 @@ fn names(env: &TestEnv) -> Result<Vec<String>> {
 fn killed() -> Result<()> {
     let env = environment(LAYOUT)?;
     ok(&mut build(&env, "first", &["--backend", "loop"])?)?;
+    tree(&env)?;
     let host = HostInvariant::take(env.cache())?;
     let count = if std::env::var_os("GOLDSMITH_FULL").is_some() { 100 } else { 20 };
-    for moment in (0..count).map(|n| Duration::from_millis(100 + n * 271 % 5200)) {
+    for n in 0..count {
+        let moment = Duration::from_millis(100 + n * 271 % 5200);
         // Another name is another step: everything before it is cached.
-        let mut child = build(&env, "killed", &["--backend", "loop"])?
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
+        let mut command = match n % 2 {
+            0 => build(&env, "killed", &["--backend", "loop"])?,
+            _ => materialise(&env, "killed", "loop")?,
+        };
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         std::thread::sleep(moment);
         child.kill()?;
         child.wait()?;
@@ -234,7 +273,14 @@ fn killed() -> Result<()> {
     ok(&mut build(&env, "after", &["--backend", "loop"])?)?;
     ensure!(
         names(&env)?
-            == ["after.raw", "elements", "first.raw", "layout.yaml", "made-by-cleanup.txt"],
+            == [
+                "after.raw",
+                "elements",
+                "first.raw",
+                "layout.yaml",
+                "made-by-cleanup.txt",
+                "tree.oci"
+            ],
         "{:?}",
         names(&env)?
     );
@@ -249,4 +295,11 @@ fn boots_by_bios() -> Result<()> {
     let env = TestEnv::new()?;
     let image: PathBuf = server::image(&env, "bookworm", &["--backend", "loop"])?;
     server::boots(&env, &image, false, "")
+}
+
+// By UEFI, which the other test leaves open; every kind of disk in the full run.
+fn finished_tree_boots() -> Result<()> {
+    let all = std::env::var_os("GOLDSMITH_FULL").is_some();
+    let rows = if all { &matrix::ROWS[..] } else { &matrix::ROWS[4..] };
+    matrix::boots(&TestEnv::new()?, rows, "loop")
 }

@@ -7,6 +7,7 @@ mod full_disk;
 mod lacks;
 mod loop_backend;
 mod moved_range;
+mod reproducible;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         (lacks::CASES, None),
         (loop_backend::CASES, loops),
         (moved_range::CASES, None),
+        (reproducible::CASES, None),
     ];
     let mut trials = Vec::new();
     for (cases, lacks) in groups {

@@ -5,6 +5,7 @@ mod docker_registry;
 mod env;
 mod host;
 mod initramfs;
+pub mod matrix;
 mod namespace;
 pub mod server;
 pub mod shipped;

@@ -26,12 +26,29 @@ pub const ELEMENTS: [&str; 8] = [
 ///
 /// When the build fails.
 pub fn image(env: &TestEnv, release: &str, options: &[&str]) -> Result<PathBuf> {
-    let mut line = vec!["build", "-o", "server", "--progress", "plain"];
+    run(env, release, &["build"], options)?;
+    Ok(env.path("server.qcow2"))
+}
+
+/// The same in two steps: a tree as an OCI archive, and a disk laid out from nothing but that.
+///
+/// # Errors
+///
+/// When a step fails.
+pub fn image_of_tree(env: &TestEnv, release: &str, elements: &[&str]) -> Result<PathBuf> {
+    let options = [&["-t", "oci", "--layer-compression", "zstd"][..], elements].concat();
+    run(env, release, &["build"], &options)?;
+    run(env, release, &["materialise", "server.oci"], elements)?;
+    Ok(env.path("server.qcow2"))
+}
+
+fn run(env: &TestEnv, release: &str, verb: &[&str], options: &[&str]) -> Result<()> {
+    let mut line = [verb, &["-o", "server", "--progress", "plain"]].concat();
     line.extend(ELEMENTS);
     line.extend(options);
     let output = env.command("goldsmith")?.env("DIB_RELEASE", release).args(&line).output()?;
     crate::succeeded(&output)?;
-    Ok(env.path("server.qcow2"))
+    Ok(())
 }
 
 /// A NoCloud seed with a user whose key the test has made.

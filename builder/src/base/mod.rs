@@ -11,6 +11,7 @@ mod keyrings;
 pub mod mirror;
 mod oci;
 mod pin;
+mod rootfs;
 pub mod tools;
 
 use std::collections::BTreeMap;
@@ -71,6 +72,8 @@ enum Origin {
         /// What that stands for.
         source: Source,
     },
+    /// A tree that an earlier build finished.
+    Finished(rootfs::FinishedTree),
     /// A container file on an image of a registry.
     File(Box<containerfile::FileBase>),
 }
@@ -80,7 +83,7 @@ impl BasePlan {
     pub fn source(&self) -> Option<&Source> {
         match &self.origin {
             Origin::Image { source, .. } => Some(source),
-            Origin::Debian { .. } | Origin::Oci(_) | Origin::File(_) => None,
+            _ => None,
         }
     }
 }
@@ -228,6 +231,7 @@ impl<'a> Bootstrap<'a> {
             Origin::Debian { spec, .. } => self.bootstrap(plan, spec, self.resolution(plan)?),
             Origin::Oci(image) => self.take(image),
             Origin::Image { source, .. } => self.import(&plan.recipe.name, source),
+            Origin::Finished(tree) => self.lay_down(tree),
             Origin::File(base) => self.follow(base),
         })
     }

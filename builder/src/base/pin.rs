@@ -36,6 +36,9 @@ impl Bootstrap<'_> {
             }
             Origin::Oci(image) => Base::Oci(image.pin()?),
             Origin::File(base) => Base::Oci(base.image().pin()?),
+            Origin::Finished(_) => {
+                return Err(Failure::new(Kind::Internal, "a finished tree in a lock"));
+            }
         })
     }
 
@@ -53,6 +56,7 @@ impl Bootstrap<'_> {
             Origin::Image { source, .. } => self.image_file(source).map(drop),
             Origin::Oci(image) => self.take(image).map(drop),
             Origin::File(base) => self.take(base.image()).map(drop),
+            Origin::Finished(_) => Ok(()),
         }
     }
 

@@ -1,97 +1,119 @@
 //! `goldsmith boot`.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use goldsmith_runtime::Cancel;
 
 use crate::error::{Failure, Kind, Result};
+use crate::guest::console::{Guest, Waited};
+use crate::guest::image::ImageFile;
+use crate::guest::seed::Settings;
+use crate::guest::{Machine, accel, firmware, terminal};
+
+/// What a machine is made of: `boot` and `test` share it.
+#[derive(Debug, Clone, Args)]
+pub struct MachineArgs {
+    /// The image: qcow2 or raw; vmdk, vdi, vhd and vhdx as QEMU reads them
+    pub(super) image: PathBuf,
+    /// What starts the machine
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) firmware: firmware::Wanted,
+    /// The same as --firmware uefi
+    #[arg(long, conflicts_with = "firmware")]
+    pub(super) uefi: bool,
+    /// Memory of the guest in MiB
+    #[arg(short, long, value_name = "MIB", default_value = "1024")]
+    pub(super) memory: u32,
+    /// Processors of the guest
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub(super) cpus: u32,
+    /// Show the guest a larger disk; what it writes is thrown away
+    #[arg(long, value_name = "GIB")]
+    pub(super) disk_size: Option<u32>,
+    /// How the guest's processor is made
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) accel: accel::Wanted,
+}
 
 /// What `boot` takes.
 #[derive(Debug, Args)]
 pub struct BootArgs {
-    /// The image: raw or qcow2
-    image: PathBuf,
-    /// Boot by UEFI instead of BIOS
-    #[arg(long)]
-    uefi: bool,
-    /// Memory of the guest in MiB
-    #[arg(short, long, value_name = "MIB", default_value = "1024")]
-    memory: u32,
+    #[command(flatten)]
+    machine: MachineArgs,
     /// Forward this port of 127.0.0.1 to the guest's ssh
     #[arg(long, value_name = "PORT")]
     ssh_port: Option<u16>,
+    /// Give cloud-init this file as user data
+    #[arg(long, value_name = "FILE")]
+    user_data: Option<PathBuf>,
+    /// Let cloud-init give the image's own user this public key
+    #[arg(long, value_name = "FILE")]
+    ssh_key: Vec<PathBuf>,
+    /// Wait until the console shows this text, then end the guest; several in their order
+    #[arg(long, value_name = "TEXT")]
+    expect: Vec<String>,
+    /// How long to wait for all of them, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "300", requires = "expect")]
+    timeout: u64,
     /// Let the guest change the image
-    #[arg(long)]
+    #[arg(long, conflicts_with = "disk_size")]
     write: bool,
-    /// How the guest's processor is made: in software, or by the host's
-    #[arg(long, value_enum, default_value = "tcg")]
-    accel: Accel,
 }
 
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-enum Accel {
-    Tcg,
-    Kvm,
+impl MachineArgs {
+    /// The machine; a trial guest may run to find out how its processor is made.
+    ///
+    /// # Errors
+    ///
+    /// When the image cannot be booted, or QEMU or the firmware is not installed.
+    pub fn machine(&self) -> Result<Machine> {
+        let image = ImageFile::open(&self.image)?;
+        let wanted = if self.uefi { firmware::Wanted::Uefi } else { self.firmware };
+        Ok(Machine {
+            firmware: firmware::Firmware::choose(wanted, &image)?,
+            image,
+            accel: accel::Accel::choose(self.accel)?,
+            memory_mib: self.memory,
+            cpus: self.cpus,
+            ssh_port: None,
+            write: false,
+            disk_gib: self.disk_size,
+            seed: None,
+        })
+    }
 }
 
-/// Firmware for UEFI, and the variables that go with it, in the usual places.
-const FIRMWARE: [(&str, &str); 4] = [
-    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
-    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
-    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
-    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
-];
-
-/// Runs the verb: the guest's serial console is standard input and output until the guest
-/// powers off or QEMU is ended by ctrl-A x.
+/// Runs the verb: the guest's serial console is standard input and output, until the guest
+/// powers off, ctrl-A x is typed, or all expected texts have come. The guest is gone afterwards,
+/// and the image as it was.
 ///
 /// # Errors
 ///
-/// When QEMU or the firmware is not installed, or QEMU fails.
+/// When the image cannot be booted, QEMU or the firmware is not installed, or an expected text
+/// does not come.
 pub fn run(args: &BootArgs) -> Result<u8> {
-    let format = format(&args.image)?;
-    let mut command = Command::new("qemu-system-x86_64");
-    command.args(["-machine", "q35", "-nographic", "-nodefaults", "-serial", "mon:stdio"]);
-    command.args(["-accel", if matches!(args.accel, Accel::Kvm) { "kvm" } else { "tcg" }]);
-    command.arg("-m").arg(args.memory.to_string());
-    let snapshot = if args.write { "off" } else { "on" };
-    let file = args.image.display().to_string().replace(',', ",,");
-    command.arg("-drive").arg(format!("file={file},format={format},if=virtio,snapshot={snapshot}"));
-    let forward = args.ssh_port.map(|port| format!(",hostfwd=tcp:127.0.0.1:{port}-:22"));
-    command.arg("-netdev").arg(format!("user,id=n0{}", forward.unwrap_or_default()));
-    command.args(["-device", "virtio-net-pci,netdev=n0", "-device", "virtio-rng-pci"]);
-    let _variables = if args.uefi { Some(firmware(&mut command)?) } else { None };
-    let status = command.status().map_err(|error| {
-        let failure = Failure::wrap(Kind::Host, "qemu-system-x86_64", &error);
-        failure.hint("as root: apt-get install qemu-system-x86")
-    })?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
-}
-
-/// Declares the image's format by what its first bytes say; only the two formats that
-/// goldsmith writes.
-fn format(image: &Path) -> Result<&'static str> {
-    use std::io::Read as _;
-    let failed = |error: std::io::Error| Failure::wrap(Kind::Usage, "the image", &error);
-    let mut magic = [0; 4];
-    fs_err::File::open(image).map_err(failed)?.read_exact(&mut magic).map_err(failed)?;
-    Ok(if &magic == b"QFI\xfb" { "qcow2" } else { "raw" })
-}
-
-/// Adds UEFI firmware with a private copy of its variables.
-fn firmware(command: &mut Command) -> Result<tempfile::NamedTempFile> {
-    let found = FIRMWARE.iter().find(|(code, _)| Path::new(code).exists());
-    let (code, variables) = found.ok_or_else(|| {
-        Failure::new(Kind::Host, "no UEFI firmware is installed")
-            .hint("as root: apt-get install ovmf")
-    })?;
-    let failed =
-        |error: std::io::Error| Failure::wrap(Kind::Host, "the firmware's variables", &error);
-    let copy = tempfile::NamedTempFile::new().map_err(failed)?;
-    fs_err::copy(variables, copy.path()).map_err(failed)?;
-    command.arg("-drive").arg(format!("if=pflash,unit=0,format=raw,readonly=on,file={code}"));
-    let copy_path = copy.path().display();
-    command.arg("-drive").arg(format!("if=pflash,unit=1,format=raw,file={copy_path}"));
-    Ok(copy)
+    let seed = Settings::read(args.user_data.as_deref(), &args.ssh_key)?;
+    let seed = seed.map(|settings| settings.disk()).transpose()?;
+    let machine =
+        Machine { ssh_port: args.ssh_port, write: args.write, seed, ..args.machine.machine()? };
+    let cancel = Cancel::default();
+    super::cancel_on_signals(&cancel)?;
+    let mut guest = Guest::start(&machine, true)?;
+    if args.expect.is_empty() {
+        return terminal::attend(&mut guest, &cancel);
+    }
+    let limit = Duration::from_secs(args.timeout);
+    let until = Instant::now() + limit;
+    for text in &args.expect {
+        let why = match guest.wait_for(text, until, &cancel)? {
+            Waited::Seen => continue,
+            Waited::TimeUp => format!("within {} seconds", args.timeout),
+            Waited::Ended => "before the guest ended".to_owned(),
+        };
+        let message = format!("the console did not show {text:?} {why}");
+        return Err(Failure::new(Kind::Build, message));
+    }
+    Ok(0)
 }

@@ -110,6 +110,11 @@ impl BuildArgs {
         Ok(request)
     }
 
+    /// The name that `-o` gives, if it is there.
+    pub fn named_output(&self) -> Option<&str> {
+        self.selection.named_output()
+    }
+
     /// How the arguments want progress shown.
     ///
     /// # Errors
@@ -139,11 +144,7 @@ pub fn execute(request: &Request, mut options: Options, cache: &Path) -> Result<
         // The terminal is somebody's to type at.
         options.progress = Progress::Plain;
     }
-    if request.backend == Backend::Loop && rustix::process::geteuid().is_root() {
-        // Before there are threads: they inherit it.
-        goldsmith_runtime::privileged::private_mounts()
-            .map_err(|error| Failure::wrap(Kind::Host, "--backend loop", &error))?;
-    }
+    private_mounts(request)?;
     let reporter = Reporter::new(options);
     let session = super::session(cache, reporter.clone(), request)?;
     super::cancel_on_signals(&session.cancel)?;
@@ -155,4 +156,18 @@ pub fn execute(request: &Request, mut options: Options, cache: &Path) -> Result<
     done?;
     reporter.info("Build completed successfully");
     Ok(0)
+}
+
+/// Gives this process mounts of its own where the backend will mount; to be called before there
+/// are threads, which inherit them.
+///
+/// # Errors
+///
+/// When the kernel refuses.
+pub fn private_mounts(request: &Request) -> Result<()> {
+    if request.backend != Backend::Loop || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    goldsmith_runtime::privileged::private_mounts()
+        .map_err(|error| Failure::wrap(Kind::Host, "--backend loop", &error))
 }

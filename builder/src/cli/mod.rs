@@ -9,6 +9,7 @@ pub mod image_to_tar;
 pub mod kernel;
 pub mod links;
 pub mod lock;
+pub mod materialise;
 pub mod outdated;
 pub mod plan;
 pub mod pull;
@@ -17,7 +18,9 @@ pub mod ramdisk;
 pub mod run;
 pub mod selection;
 pub mod store;
+pub mod test;
 pub mod update;
+pub mod verify;
 
 use clap::{Parser, Subcommand};
 use goldsmith_images::store::Store;
@@ -47,6 +50,8 @@ enum Verb {
     Build(build::BuildArgs),
     /// Build a kernel and an initial RAM disk from elements
     Ramdisk(ramdisk::RamdiskArgs),
+    /// Lay a finished tree out as a disk: the last step of a build alone
+    Materialise(materialise::MaterialiseArgs),
     /// Show what a build would do: steps, keys, what the cache holds
     Plan(plan::PlanArgs),
     /// Build once and write down everything that was read, by digest, as goldsmith.lock
@@ -58,6 +63,8 @@ enum Verb {
     /// Look at the layout of a disk, or write one that is empty
     #[command(subcommand)]
     Disk(disk::DiskVerb),
+    /// Build an image again and compare: status 0 when it is the same, 6 when it is not
+    Verify(verify::VerifyArgs),
     /// Run a command in a sandbox
     Run(run::RunArgs),
     /// Fetch an image from a registry into the cache
@@ -66,6 +73,8 @@ enum Verb {
     Push(push::PushArgs),
     /// Boot an image in QEMU, without changing it
     Boot(boot::BootArgs),
+    /// Boot an image and check what its system says of itself
+    Test(test::TestArgs),
     /// Take the kernel and the initial RAM disk out of an image
     Kernel(kernel::KernelArgs),
     /// Pack the system on a disk image as an archive
@@ -140,15 +149,18 @@ fn dispatch(cli: &Cli) -> Result<u8> {
     match &cli.verb {
         Verb::Build(args) => build::run(args, &cache()?),
         Verb::Ramdisk(args) => ramdisk::run(args, &cache()?),
+        Verb::Materialise(args) => materialise::run(args, &cache()?),
         Verb::Plan(args) => plan::run(args, &cache()?),
         Verb::Lock(args) => lock::run(args, &cache()?),
         Verb::Outdated(args) => outdated::run(args, &cache()?),
         Verb::Update(args) => update::run(args, &cache()?),
         Verb::Disk(verb) => disk::run(verb, &cache()?),
+        Verb::Verify(args) => verify::run(args, &cache()?),
         Verb::Run(args) => run::run(args, &cache()?),
         Verb::Pull(args) => pull::run(args, &cache()?),
         Verb::Push(args) => push::run(args, &cache()?),
         Verb::Boot(args) => boot::run(args),
+        Verb::Test(args) => test::run(args),
         Verb::Kernel(args) => kernel::run(args),
         Verb::ImageToTar(args) => image_to_tar::run(args),
         Verb::Doctor(args) => doctor::run(args),

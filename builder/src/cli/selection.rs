@@ -127,6 +127,11 @@ impl Selection {
         Ok(request)
     }
 
+    /// The name that `-o` gives, if it is there.
+    pub fn named_output(&self) -> Option<&str> {
+        self.output.as_deref()
+    }
+
     /// How the arguments want progress shown.
     ///
     /// # Errors

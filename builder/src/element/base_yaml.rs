@@ -58,7 +58,7 @@ struct File {
 }
 
 /// An image of a disk (`cloud-image`) or an archive of a tree (`rootfs`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
     /// Its address, or the path of a file of the user's.

@@ -118,7 +118,9 @@ impl Lock {
     /// When the file is no lock, or `--locked` has none that fits.
     pub fn of(request: &Request, store: &Store, reporter: &Reporter) -> Result<Option<Self>> {
         let path = request.cwd.join(request.lock.as_deref().unwrap_or(Path::new(NAME)));
-        if !request.native || (request.lock.is_none() && !path.exists()) {
+        // A finished tree is what it is: nothing of it is read from upstream.
+        let none = request.lock.is_none() && (!path.exists() || request.tree.is_some());
+        if !request.native || none {
             if request.locked {
                 let message = format!("--locked: there is no {}", path.display());
                 return Err(Failure::new(Kind::Usage, message)

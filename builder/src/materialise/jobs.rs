@@ -72,6 +72,59 @@ pub fn measure(input: JobInput) -> std::result::Result<serde_json::Value, String
     serde_json::to_value(measured).map_err(|error| error.to_string())
 }
 
+/// Where a tree keeps GRUB's images for BIOS, by the names of Debian and of Red Hat.
+const BOOT_CODE: [&str; 2] = ["boot/grub/i386-pc", "boot/grub2/i386-pc"];
+/// The largest boot image that is read; GRUB's core has 200 KiB.
+const BOOT_CODE_LIMIT: u64 = 4 << 20;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct BootCode {
+    layers: Vec<PathBuf>,
+}
+
+/// `boot.img` and `core.img` of the merged layers, where grub-install and what stands in for it
+/// leave them; nothing when it was never run for BIOS.
+///
+/// # Errors
+///
+/// When a layer cannot be read.
+pub fn run_boot_code(
+    identity: &Identity,
+    layers: Vec<PathBuf>,
+) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    call(identity, "boot-code", &BootCode { layers }, &[])
+}
+
+/// The job's body.
+///
+/// # Errors
+///
+/// With the message for the user.
+pub fn boot_code(input: JobInput) -> std::result::Result<serde_json::Value, String> {
+    use std::io::Read as _;
+    let BootCode { layers } = request(&input)?;
+    let tree = Tree::merge(&layers).map_err(|error| chain(&error))?;
+    let read = |path: String| -> std::result::Result<Option<Vec<u8>>, String> {
+        let Some(entry) = tree.get(path.as_bytes()) else { return Ok(None) };
+        let failed = |error: std::io::Error| format!("{path}: {error}");
+        let mut bytes = Vec::new();
+        let file = tree.open(entry).map_err(failed)?;
+        file.take(BOOT_CODE_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > BOOT_CODE_LIMIT {
+            return Err(format!("{path} is larger than 4 MiB"));
+        }
+        Ok(Some(bytes))
+    };
+    for directory in BOOT_CODE {
+        let found =
+            (read(format!("{directory}/boot.img"))?, read(format!("{directory}/core.img"))?);
+        if let (Some(boot), Some(core)) = found {
+            return serde_json::to_value((boot, core)).map_err(|error| error.to_string());
+        }
+    }
+    Ok(serde_json::Value::Null)
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Tidy {
     root: PathBuf,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use goldsmith_images::disk::layout::DiskLayout;
+use goldsmith_images::store::SnapshotId;
 use goldsmith_images::tree::Normalise;
 
 use super::cache::{Done, Recipe};
@@ -14,6 +15,7 @@ use super::session::{CACHE_FULL, Session};
 use super::state::State;
 use crate::block_device;
 use crate::error::{Failure, Kind, Result};
+use crate::hook::HookTree;
 use crate::materialise::complete::Finished;
 use crate::materialise::{beside, jobs, outputs};
 use crate::request::{Backend, ImageType, Request};
@@ -32,12 +34,37 @@ pub(super) struct Build<'a> {
     size_kib: Option<u64>,
 }
 
-/// Builds what `request` asks for and returns the outputs.
+/// A finished build.
+#[derive(Debug)]
+pub struct Built {
+    /// The outputs, and what hooks wrote beside them.
+    pub finished: Vec<Finished>,
+    /// The image's tree, bottom first.
+    pub tree: Vec<SnapshotId>,
+    /// The hooks that made it.
+    pub hooks: HookTree,
+}
+
+/// Builds what `request` asks for, returns the outputs, and names the image in the store as
+/// its output is named.
 ///
 /// # Errors
 ///
 /// When an element is wrong, a hook fails, the host lacks something or the user interrupts.
 pub fn build(session: &Session, request: &Request) -> Result<Vec<Finished>> {
+    let built = build_unnamed(session, request)?;
+    let name = request.output.file_name().unwrap_or_default();
+    refer(session, &name.to_string_lossy(), &built.tree);
+    Ok(built.finished)
+}
+
+/// The same for somebody who looks at the outputs and throws them away: no name in the store
+/// begins to mean another image.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_unnamed(session: &Session, request: &Request) -> Result<Built> {
     outputs::check(request)?;
     if request.types.contains(&ImageType::Aci) && request.aci_manifest.is_none() {
         session
@@ -52,7 +79,7 @@ pub fn build(session: &Session, request: &Request) -> Result<Vec<Finished>> {
         .map_err(|failure| failure.on_full_disk("the cache", session.store.root(), CACHE_FULL))
 }
 
-fn build_checked(session: &Session, request: &Request) -> Result<Vec<Finished>> {
+fn build_checked(session: &Session, request: &Request) -> Result<Built> {
     let prepared = prepare(session, request)?;
     let request = &crate::compat::settled(request, &prepared.graph);
     super::failed::forget(session)?;
@@ -65,7 +92,7 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<Finished>> 
         lock.prepare_cache(session, base.ran && lock.is_strict())?;
     }
     if let Some(plan) = &chain.base {
-        refer(session, &plan.reference, &base);
+        refer(session, &plan.reference, &base.state.mnt);
     }
     let formats = chain.bootstrap.formats()?;
     let host = host_directories(session, request, &prepared, &chain.environment, formats)?;
@@ -82,7 +109,7 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<Finished>> 
     };
     let epoch = chain.epoch;
     let mut build = Build { session, request, prepared: &prepared, ground, epoch, size_kib: None };
-    let finished = build.run(&chain.steps, base)?;
+    let (finished, done) = build.run(&chain.steps, base)?;
     if let Some(lock) = session.lock.as_ref().filter(|lock| lock.records()) {
         lock.keep(session, request, &prepared.graph, &chain)?;
     }
@@ -90,7 +117,7 @@ fn build_checked(session: &Session, request: &Request) -> Result<Vec<Finished>> 
     if let Err(error) = session.store.sync() {
         session.reporter.warn(format!("the cache could not be forced to disk: {error}"));
     }
-    Ok(finished)
+    Ok(Built { finished, tree: done.state.mnt, hooks: prepared.hooks })
 }
 
 /// Makes the tools container and the image's base, side by side: neither needs the other, and
@@ -130,14 +157,14 @@ fn hide_lost_and_found(layers: &[PathBuf], upper: &Path) -> Result<()> {
 
 /// Names the image's trees for `run --image`. A name is a convenience: a build that cannot
 /// give one has not failed.
-fn refer(session: &Session, name: &str, done: &Done) {
-    if let Err(error) = session.store.put_ref(name, &done.state.mnt) {
+fn refer(session: &Session, name: &str, tree: &[SnapshotId]) {
+    if let Err(error) = session.store.put_ref(name, tree) {
         session.reporter.warn(format!("`run --image` will not know {name}: {error}"));
     }
 }
 
 impl Build<'_> {
-    fn run(&mut self, steps: &[Step], base: Done) -> Result<Vec<Finished>> {
+    fn run(&mut self, steps: &[Step], base: Done) -> Result<(Vec<Finished>, Done)> {
         let mut done = base;
         let mut finished = Vec::new();
         for Step { recipe, work } in steps {
@@ -146,12 +173,10 @@ impl Build<'_> {
                 Work::Layout => done = self.settle(recipe, &done)?,
                 Work::Output { rules, on_disk } => {
                     finished = self.finish(recipe, rules, on_disk.as_deref(), &done)?;
-                    let name = self.request.output.file_name().unwrap_or_default();
-                    refer(self.session, &name.to_string_lossy(), &done);
                 }
             }
         }
-        Ok(finished)
+        Ok((finished, done))
     }
 
     fn phase(&self, recipe: &Recipe, run: &PhaseRun, before: &Done) -> Result<Done> {
@@ -293,24 +318,42 @@ impl Build<'_> {
         }
     }
 
+    /// GRUB's images for BIOS as a finished tree has them, where the disk has a place for them;
+    /// nothing for trees that are made here: their boot loader said what it wants.
+    pub(super) fn boot_code_of_tree(
+        &self,
+        layout: &DiskLayout,
+        state: &State,
+    ) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        if self.request.tree.is_none() || layout.bios_area().is_none() || layout.sector_size != 512
+        {
+            return Ok(None);
+        }
+        jobs::run_boot_code(&self.session.identity, self.session.directories(&state.mnt)?)
+    }
+
     fn write(&self, recipe: &Recipe, rules: &Normalise, before: &Done) -> Result<Vec<Finished>> {
         let state = &before.state;
         if self.request.types.is_empty() {
             return self.write_beside(recipe, before);
         }
+        let layout = self.disk()?;
         let bios = match &state.boot {
             Some(id) => {
                 let directory = self.session.directories(std::slice::from_ref(id))?;
                 let files = block_device::boot_record::read(&directory[0])?;
                 files.bios.map(|bios| (bios.boot_img, bios.core_img))
             }
-            None => None,
+            None => match &layout {
+                Some(layout) => self.boot_code_of_tree(layout, state)?,
+                None => None,
+            },
         };
         let content = outputs::Content {
             layers: self.session.directories(&state.mnt)?,
             rules: rules.clone(),
             bios: bios.filter(|_| self.prepared.disk.is_partitioned()),
-            layout: self.disk()?,
+            layout,
             others: self.other_disks()?,
             extra: self.session.directories(&state.output)?,
             tools: self.ground.tools_base.clone(),

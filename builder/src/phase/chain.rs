@@ -104,8 +104,11 @@ impl<'a> Chain<'a> {
         let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
         let made = tools.epoch.unwrap_or_default();
         let runs = prepared.base.is_some() || prepared.containerfile.is_some();
-        bootstrap.emulate(&request.arch, runs, &mirror)?;
-        let base = image_base(&bootstrap, request, prepared, &mirror, made)?;
+        bootstrap.emulate(&request.arch, runs && request.tree.is_none(), &mirror)?;
+        let base = match &request.tree {
+            Some(tree) => Some(bootstrap.plan_rootfs(tree, &request.arch, made)?),
+            None => image_base(&bootstrap, request, prepared, &mirror, made)?,
+        };
         breaks::check(&request.env)?;
         let epoch = request
             .env
@@ -210,6 +213,13 @@ struct Links<'a> {
 
 impl Links<'_> {
     fn link(&mut self, epoch: i64) -> Result<()> {
+        let disk = self.request.types.iter().any(|kind| kind.is_disk());
+        let by_loop = disk && self.request.backend == Backend::Loop;
+        if self.request.tree.is_some() {
+            // The phases were run by the build that made it.
+            self.layout();
+            return self.output(epoch, by_loop.then(Vec::new));
+        }
         let mut last_phases = 0;
         for phase in PHASES {
             if phase.directory == "block-device.d" {
@@ -223,8 +233,7 @@ impl Links<'_> {
                 self.extra_packages()?;
             }
         }
-        let disk = self.request.types.iter().any(|kind| kind.is_disk());
-        let on_disk = (disk && self.request.backend == Backend::Loop).then(|| {
+        let on_disk = by_loop.then(|| {
             // They are parts of the last step: its key covers theirs.
             let steps = self.steps.split_off(last_phases);
             steps.into_iter().filter_map(|step| step.work.phase()).collect()

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, Kind, Result};
 
 /// Every job there is.
-pub const JOBS: [Job; 12] = [
+pub const JOBS: [Job; 14] = [
     goldsmith_runtime::PROBE_JOB,
     goldsmith_runtime::privileged::HOLD_JOB,
     Job { name: "remove", run: remove_job },
@@ -24,7 +24,9 @@ pub const JOBS: [Job; 12] = [
     Job { name: "unpack-layer", run: crate::registry::layers::unpack_job },
     Job { name: "measure", run: crate::materialise::jobs::measure },
     Job { name: "write", run: crate::materialise::write::write },
+    Job { name: "boot-code", run: crate::materialise::jobs::boot_code },
     Job { name: "tidy", run: crate::materialise::jobs::tidy },
+    Job { name: "origin", run: crate::verify::origin::find },
 ];
 
 /// Runs the job `name` and reads its reply.

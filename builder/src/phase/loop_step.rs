@@ -1,5 +1,6 @@
 //! The last phases on the disk itself: what the loop backend does after pre-finalise.d.
 
+use goldsmith_images::disk::{BiosBoot, boot_code};
 use goldsmith_images::tree::Normalise;
 
 use super::build::Build;
@@ -43,6 +44,11 @@ impl Build<'_> {
             image.fill(self.session.directories(&before.state.mnt)?, rules)?;
             let state = self.last_phases_on(&mut image, phases, &before.state)?;
             image.finish(rules)?;
+            if let Some((boot_img, core_img)) = self.boot_code_of_tree(&layout, &before.state)? {
+                let bios = BiosBoot { boot_img, core_img };
+                boot_code(&layout, &bios, &file)
+                    .map_err(|error| Failure::wrap(Kind::Build, "the boot loader", &error))?;
+            }
             let extra = self.session.directories(&state.output)?;
             let beside = beside::export(self.session, self.request, extra)?;
             finished = outputs::convert(self.session, self.request, &layout, raw)?;

@@ -65,6 +65,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     let base = find_base(&graph, request)?;
     let containerfile = match &base {
         Some(_) => None,
+        None if request.tree.is_some() => None,
         None => crate::compat::containerfile(request, &graph, session.store.root())?,
     };
     let mut left_out: Vec<String> = base

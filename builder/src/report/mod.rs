@@ -218,6 +218,14 @@ pub fn print(text: &str) {
     }
 }
 
+/// Passes what a guest writes to its serial line on to standard output, raw: a console is for
+/// programs that move the cursor. Tells whether somebody still reads.
+pub fn console(bytes: &[u8]) -> bool {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+}
+
 /// Passes a line of a program on to standard output or standard error: raw, unless that is a
 /// terminal.
 pub fn pass(line: &[u8], to_stderr: bool) {

@@ -30,7 +30,7 @@ pub use boot::{BiosBoot, BootError, BootFiles};
 pub use ext4::Ext4Error;
 pub use fat::FatError;
 pub use lvm::shown_id;
-pub use patch::{fat_volume, frame};
+pub use patch::{boot_code, fat_volume, frame};
 pub use swap::SwapError;
 pub use table::TableError;
 pub use view::SplitError;
@@ -41,4 +41,4 @@ pub use write::{
 #[cfg(test)]
 pub(crate) mod test_support;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

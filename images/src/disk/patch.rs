@@ -7,6 +7,7 @@ use std::io;
 use fs_err::File;
 use fs_err::os::unix::fs::FileExt;
 
+use super::boot::{self, BiosBoot};
 use super::fat;
 use super::layout::{DiskLayout, FsKind, LayoutError};
 use super::sink::DiskSink;
@@ -51,6 +52,20 @@ pub fn frame(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
             layout.place(filesystem.on).ok_or_else(|| LayoutError::NoPlace { name: name() })?;
         swap::write(filesystem, extent, &mut sink)
             .map_err(|source| WriteError::Swap { name: name(), source })?;
+    }
+    Ok(())
+}
+
+/// Writes GRUB's code for BIOS into a disk whose table [`frame`] wrote.
+///
+/// # Errors
+///
+/// When the layout has no place for it, or the file cannot be written.
+pub fn boot_code(layout: &DiskLayout, bios: &BiosBoot, file: &File) -> Result<(), WriteError> {
+    let mut fragments = table::fragments(layout)?;
+    boot::embed(layout, bios, &mut fragments)?;
+    for fragment in &fragments {
+        file.write_all_at(&fragment.bytes, fragment.offset)?;
     }
     Ok(())
 }

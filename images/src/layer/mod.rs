@@ -4,7 +4,7 @@
 //! comes from an archive or a tree that a stranger wrote and is resolved below a directory
 //! descriptor.
 
-mod archive;
+pub(crate) mod archive;
 mod attributes;
 mod copy;
 mod extract;

@@ -92,6 +92,11 @@ impl Part {
         let size = size.min(whole.size().saturating_sub(start));
         Self { whole, start, size }
     }
+
+    /// Where the range begins on the medium that it is of.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
 }
 
 impl Medium for Part {

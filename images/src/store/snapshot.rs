@@ -113,6 +113,11 @@ impl Store {
         self.meta(id).is_some_and(|meta| meta.id_map == id_map)
     }
 
+    /// What made a snapshot, for people; nothing when it is not there.
+    pub fn snapshot_name(&self, id: &SnapshotId) -> Option<String> {
+        self.meta(id).map(|meta| meta.name)
+    }
+
     pub(super) fn meta(&self, id: &SnapshotId) -> Option<SnapshotMeta> {
         let text = fs_err::read(self.directory(id).join("meta.json")).ok()?;
         serde_json::from_slice(&text).ok()

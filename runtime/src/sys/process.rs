@@ -28,3 +28,21 @@ pub(crate) fn new_session_keyring() {
         tracing::debug!("this kernel gives no session keyring");
     }
 }
+
+/// Has the kernel kill the program that `command` starts when the calling thread ends, in
+/// whatever way: by SIGKILL, too.
+pub fn die_with_parent(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    let parent = rustix::process::getpid();
+    let before_exec = move || {
+        let kill = Some(rustix::process::Signal::KILL);
+        rustix::process::set_parent_process_death_signal(kill)?;
+        // A parent that died before the call above sends nothing.
+        match rustix::process::getppid() {
+            Some(now) if now == parent => Ok(()),
+            _ => Err(std::io::ErrorKind::BrokenPipe.into()),
+        }
+    };
+    // SAFETY: between fork and exec there are two system calls and no allocation.
+    unsafe { command.pre_exec(before_exec) };
+}

@@ -35,7 +35,7 @@ fn vfat_kind() -> FsKind {
 }
 
 /// BIOS boot partition, ESP, root at the end.
-fn gpt_layout() -> DiskLayout {
+pub(crate) fn gpt_layout() -> DiskLayout {
     let part = |number: u32, start: u64, mib: u64, type_guid| Partition {
         number,
         name: format!("p{number}"),

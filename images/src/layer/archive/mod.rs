@@ -12,7 +12,7 @@ use std::io::{self, Read};
 
 use block::{BLOCK, Block};
 use pax::Records;
-pub(super) use sparse::Segment;
+pub(crate) use sparse::Segment;
 
 /// The most bytes of one extension header.
 const EXTENSION: u64 = 1 << 20;
@@ -68,7 +68,7 @@ pub enum ArchiveError {
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MemberKind {
+pub(crate) enum MemberKind {
     File,
     HardLink,
     Symlink,
@@ -80,25 +80,25 @@ pub(super) enum MemberKind {
 
 /// An entry with all its extensions applied.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) path: Vec<u8>,
-    pub(super) link: Vec<u8>,
-    pub(super) kind: MemberKind,
-    pub(super) mode: u32,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
-    pub(super) mtime: (i64, u32),
+pub(crate) struct Member {
+    pub(crate) path: Vec<u8>,
+    pub(crate) link: Vec<u8>,
+    pub(crate) kind: MemberKind,
+    pub(crate) mode: u32,
+    pub(crate) uid: u64,
+    pub(crate) gid: u64,
+    pub(crate) mtime: (i64, u32),
     /// The size of the file that results, holes included.
-    pub(super) size: u64,
-    pub(super) device: (u32, u32),
-    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) size: u64,
+    pub(crate) device: (u32, u32),
+    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Where the content belongs, for a sparse file.
-    pub(super) map: Option<Vec<Segment>>,
+    pub(crate) map: Option<Vec<Segment>>,
 }
 
 /// The entries of a stream, one after another.
 #[derive(Debug)]
-pub(super) struct Reader<R> {
+pub(crate) struct Reader<R> {
     stream: R,
     /// Unread bytes of the current entry, without padding.
     left: u64,
@@ -121,12 +121,12 @@ impl Extensions {
 }
 
 impl<R: Read> Reader<R> {
-    pub(super) fn new(stream: R) -> Self {
+    pub(crate) fn new(stream: R) -> Self {
         Self { stream, left: 0, padding: 0, names: 0 }
     }
 
     /// Skips the rest of the current entry and reads the next one's headers.
-    pub(super) fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
         let mut extensions = Extensions::default();
         loop {
             self.skip()?;
@@ -148,7 +148,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The content of the current entry; for a sparse file what its map places.
-    pub(super) fn content(&mut self) -> Content<'_, R> {
+    pub(crate) fn content(&mut self) -> Content<'_, R> {
         Content { reader: self }
     }
 
@@ -264,7 +264,7 @@ fn short() -> io::Error {
 
 /// The content of one entry: a stream that ends too early is an error.
 #[derive(Debug)]
-pub(super) struct Content<'a, R> {
+pub(crate) struct Content<'a, R> {
     reader: &'a mut Reader<R>,
 }
 

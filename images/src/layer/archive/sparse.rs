@@ -11,9 +11,9 @@ const SEGMENTS: usize = 1 << 16;
 
 /// Content at an offset; between segments are holes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::layer) struct Segment {
-    pub(in crate::layer) offset: u64,
-    pub(in crate::layer) length: u64,
+pub(crate) struct Segment {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
 }
 
 /// Reads the map of an entry with `stored` bytes of content; returns the file's size with it.

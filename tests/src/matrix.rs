@@ -1,0 +1,95 @@
+//! One finished tree on every kind of disk, booted by every firmware that can start it.
+
+use anyhow::{Result, ensure};
+
+use crate::TestEnv;
+
+/// A kind of disk, a firmware, and what the guest says of both.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The element that says how the disk is divided.
+    pub layout: &'static str,
+    /// For `goldsmith boot`.
+    pub firmware: &'static str,
+    /// Firmware, kind of table, root file system and sector size, as the guest sees them.
+    pub token: &'static str,
+}
+
+const fn row(layout: &'static str, firmware: &'static str, token: &'static str) -> Row {
+    Row { layout, firmware, token }
+}
+
+/// Every row that there can be. What is missing cannot be: a disk of `block-device-mbr` or
+/// `block-device-gpt` has no EFI system partition for UEFI, and GRUB for BIOS reads no sectors of
+/// 4096 bytes.
+pub const ROWS: [Row; 5] = [
+    row("block-device-mbr", "bios", "bios dos ext4 512"),
+    row("block-device-gpt", "bios", "bios gpt ext4 512"),
+    row("block-device-efi-4k", "uefi", "uefi gpt ext4 4096"),
+    row("block-device-efi", "bios", "bios gpt ext4 512"),
+    row("block-device-efi", "uefi", "uefi gpt ext4 512"),
+];
+
+/// Says what the guest sees, where only the guest can put it together.
+const TOKEN: &str = r#"#!/bin/sh
+firmware=bios
+[ ! -d /sys/firmware/efi ] || firmware=uefi
+# The fifth byte is the variable's value.
+for variable in /sys/firmware/efi/efivars/SecureBoot-*; do
+    [ "$(od -An -tu1 -j4 -N1 "$variable" 2> /dev/null | tr -d ' ')" != 1 ] || firmware=secure
+done
+table=$(blkid -p -o value -s PTTYPE /dev/vda)
+sector=$(cat /sys/block/vda/queue/logical_block_size)
+echo "GOLDEN$((40 + 2)) $firmware $table $(findmnt -no FSTYPE /) $sector end" > /dev/ttyS0
+"#;
+
+const UNIT: &str = "[Unit]\\nBefore=serial-getty@ttyS0.service\\n[Service]\\nType=oneshot\\nExecStart=/usr/local/sbin/token\\n[Install]\\nWantedBy=multi-user.target\\n";
+
+/// Builds the tree, once for all rows, and boots a disk of it for each.
+///
+/// # Errors
+///
+/// When a step fails or a guest does not say what is expected.
+pub fn boots(env: &TestEnv, rows: &[Row], backend: &str) -> Result<()> {
+    token(env)?;
+    let goldsmith = |words: &[&str], elements: &[&str]| {
+        let mut command = env.command("goldsmith")?;
+        command.env("DIB_DEBIAN_KERNEL", "cloud").env("DIB_GRUB_TIMEOUT_STYLE", "hidden");
+        command.env("DIB_GRUB_TIMEOUT", "0");
+        command.args(words).args(elements);
+        let output = command.output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "{words:?} {elements:?}: {said}");
+        anyhow::Ok(())
+    };
+    let elements = |layout| ["debian-minimal", "vm", layout, "token"];
+    let made = ["build", "-t", "oci", "--layer-compression", "zstd", "-o", "tree"];
+    // Its boot loaders are GRUB for BIOS and for UEFI.
+    goldsmith(&[&made[..], &["--progress", "plain"]].concat(), &elements("block-device-efi"))?;
+    for row in rows {
+        let words = ["materialise", "tree.oci", "--backend", backend, "-o", "disk"];
+        goldsmith(&[&words[..], &["--progress", "plain"]].concat(), &elements(row.layout))?;
+        let token = format!("GOLDEN42 {} end", row.token);
+        let expect = ["--firmware", row.firmware, "--expect", &token, "--timeout", "600"];
+        let booted = env.run(&[&["boot", "disk.qcow2"][..], &expect].concat())?;
+        ensure!(booted.status == 0, "{row:?} by {backend}: {booted:#?}");
+        fs_err::remove_file(env.path("disk.qcow2"))?;
+    }
+    Ok(())
+}
+
+/// Makes the element `token`: a guest that says what it sees on its serial line.
+///
+/// # Errors
+///
+/// When it cannot be written.
+pub fn token(env: &TestEnv) -> Result<()> {
+    env.element("token/element-deps", "install-static\n")?;
+    env.element("token/static/usr/local/sbin/token", TOKEN)?;
+    env.element(
+        "token/post-install.d/60-token",
+        &format!(
+            "#!/bin/bash\nset -eu\nprintf '{UNIT}' > /etc/systemd/system/token.service\nsystemctl enable token.service\n"
+        ),
+    )
+}
