@@ -58,6 +58,7 @@ need_rust() {
 }
 
 DIB_VERSION=3.43.0
+IRONIC_VERSION=39.0.0
 
 # What elements take from PyPI, and what pip needs to install it.
 WHEELS="dataclasses glean pbr pip proliantutils python-brick-cinderclient-ext setuptools wheel"
@@ -72,14 +73,26 @@ need_wheels() {
         chmod -R a+rX "$1.new" && mv "$1.new" "$1"
 }
 
+# Installs what reads images of registries for Ironic into the directory $1: its own code, and of
+# what that needs only the parts that this touches.
+need_ironic() {
+    [ ! -e "$1" ] || return 0
+    need_packages python3:python3 pip3:python3-pip
+    rm -rf "$1.new"
+    local install=(pip3 install --quiet --no-compile --root-user-action=ignore --target "$1.new")
+    "${install[@]}" requests tenacity oslo.log oslo.utils &&
+        "${install[@]}" --no-deps "ironic==$IRONIC_VERSION" &&
+        chmod -R a+rX "$1.new" && mv "$1.new" "$1"
+}
+
 # Unpacks diskimage-builder into the directory $1, for its elements; what they take from PyPI is
-# in $1/wheels.
+# in $1/wheels, Ironic's code in $1/ironic.
 need_upstream_elements() {
-    [ ! -e "$1/diskimage_builder/elements" ] || { need_wheels "$1/wheels" && return 0; }
+    [ ! -e "$1/diskimage_builder/elements" ] || { need_wheels "$1/wheels" && need_ironic "$1/ironic" && return 0; }
     need_packages python3:python3 pip3:python3-pip
     rm -rf "$1" "$1.new"
     pip3 install --quiet --no-deps --no-compile --root-user-action=ignore --target "$1.new" "diskimage-builder==$DIB_VERSION" &&
-        chmod -R a+rX "$1.new" && mv "$1.new" "$1" && need_wheels "$1/wheels"
+        chmod -R a+rX "$1.new" && mv "$1.new" "$1" && need_wheels "$1/wheels" && need_ironic "$1/ironic"
 }
 
 # Installs the diskimage-builder that goldsmith is compared with into the directory $1.

@@ -27,7 +27,7 @@ pub use parent::job::{Job, JobError, JobInput, run_job};
 pub use parent::run::{ExitStatus, Outcome, OutputSink, RunError, Stream, run, run_with_listener};
 pub use plan::{
     DevicePlan, FormatPlan, MountPlan, MountSource, Network, OverlayPlan, Privilege, RootPlan,
-    SandboxPlan, Stdin,
+    SandboxPlan, Stdin, UserPlan,
 };
 pub use probe::{Check, HostReport, PROBE_JOB, probe, probe_formats, registered, user_namespaces};
 pub use sys::process::die_with_parent;

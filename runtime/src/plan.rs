@@ -17,6 +17,9 @@ pub struct SandboxPlan {
     pub env: Vec<(String, String)>,
     /// Working directory inside, absolute.
     pub cwd: PathBuf,
+    /// Who the program runs as.
+    #[serde(default)]
+    pub user: UserPlan,
     /// Mounts beside the root, in the order they are made.
     pub mounts: Vec<MountPlan>,
     /// Device nodes beside those that every sandbox has.
@@ -53,6 +56,18 @@ impl SandboxPlan {
         });
         root.into_iter().chain(mounted)
     }
+}
+
+/// Who a program runs as, in ids of the sandbox; the default is its root. Anybody else has no
+/// capability.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserPlan {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// Further groups.
+    pub groups: Vec<u32>,
 }
 
 /// The root file system of a sandbox.

@@ -8,7 +8,7 @@ use goldsmith_tests::{DockerRegistry, TestEnv};
 use crate::ok;
 
 /// Runs another tool, which must succeed, and returns what it prints.
-fn tool(env: &TestEnv, name: &str, arguments: &[&str]) -> Result<String> {
+pub(crate) fn tool(env: &TestEnv, name: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(name)
         .args(arguments)
         .current_dir(env.directory.path())
@@ -24,7 +24,7 @@ fn tool(env: &TestEnv, name: &str, arguments: &[&str]) -> Result<String> {
 }
 
 /// skopeo without a policy of the host's.
-fn skopeo(env: &TestEnv, arguments: &[&str]) -> Result<String> {
+pub(crate) fn skopeo(env: &TestEnv, arguments: &[&str]) -> Result<String> {
     let mut all = vec!["--insecure-policy"];
     all.extend(arguments);
     tool(env, "skopeo", &all)
@@ -58,9 +58,13 @@ fn images_go_to_a_registry_and_come_back() -> Result<()> {
     }
     read_by_others(&env)?;
     let registry = DockerRegistry::start(env.directory.path())?;
-    sent_and_fetched(&env, &registry.host)?;
+    let digest = sent_and_fetched(&env, &registry.host)?;
+    sent_by_name_and_by_index(&env, &registry.host, &digest)?;
+    started_by_kubevirt(&env, &registry.host)?;
+    run_as_it_says(&env, &registry.host)?;
     fetched_from_others(&env, &registry.host, &build)?;
-    built_by_a_container_file(&env, &registry.host)
+    built_by_a_container_file(&env, &registry.host)?;
+    chosen_by_the_environment(&env, &registry.host)
 }
 
 /// What skopeo and umoci say of the archives.
@@ -82,8 +86,8 @@ fn read_by_others(env: &TestEnv) -> Result<()> {
     Ok(())
 }
 
-/// Pushed, attached to, pulled and run.
-fn sent_and_fetched(env: &TestEnv, host: &str) -> Result<()> {
+/// Pushed, attached to, pulled and run; returns the image's digest.
+fn sent_and_fetched(env: &TestEnv, host: &str) -> Result<String> {
     let name = format!("{host}/team/app:1");
     let plain = ["--plain-http", host];
     let refused = env.run(&["push", "x.oci", &name])?;
@@ -121,6 +125,177 @@ fn sent_and_fetched(env: &TestEnv, host: &str) -> Result<()> {
     ensure!(env.run(&["store", "rm", &name])?.status == 2);
     let absent = env.run(&["run", "--image", "no-such-image", "--", "true"])?;
     ensure!(absent.status == 2, "{absent:#?}");
+    Ok(digest)
+}
+
+/// The name of a build stands for the same image as its file; images for several architectures
+/// have one name.
+fn sent_by_name_and_by_index(env: &TestEnv, host: &str, digest: &str) -> Result<()> {
+    let plain = ["--plain-http", host];
+    let push = |words: &[&str]| env.run(&[&["push"][..], words, &plain].concat());
+    let named = push(&["x", &format!("{host}/team/app:named")])?;
+    ok(&named)?;
+    ensure!(named.stdout.trim() == format!("{host}/team/app@{digest}"), "{named:#?}");
+    let nothing = push(&["no-such-build", &format!("{host}/team/app:named")])?;
+    ensure!(nothing.status == 2 && nothing.stderr.contains("store ls"), "{nothing:#?}");
+
+    let other = ["config", "--image", "layout:a", "--tag", "arm", "--architecture", "arm64"];
+    tool(env, "umoci", &other)?;
+    skopeo(env, &["copy", "oci:layout:arm", "oci-archive:arm.oci:latest"])?;
+    let both = format!("{host}/team/app:both");
+    ok(&push(&["x.oci", "arm.oci", &both])?)?;
+    let list = format!("docker://{both}");
+    let list = json(&skopeo(env, &["inspect", "--raw", "--tls-verify=false", &list])?)?;
+    let arch = |at: usize| list["manifests"][at]["platform"]["architecture"].as_str();
+    ensure!((arch(0), arch(1), arch(2)) == (Some("amd64"), Some("arm64"), None), "{list}");
+    ensure!(list["manifests"][0]["digest"] == digest, "{list}");
+    let pulled = env.run(&[&["pull", "-a", "arm64", &both][..], &plain].concat())?;
+    ok(&pulled)?;
+    ensure!(pulled.stdout.contains("/arm64@sha256:"), "{pulled:#?}");
+    // What was pulled goes on, too.
+    let again = push(&[&format!("{both}/arm64"), "x", &format!("{host}/other:both")])?;
+    ok(&again)?;
+    ok(&env.run(&["store", "rm", &format!("{both}/arm64")])?)?;
+    let twice = push(&["x.oci", "x", &both])?;
+    ensure!(twice.status == 2 && twice.stderr.contains("linux/amd64"), "{twice:#?}");
+    Ok(())
+}
+
+/// An image of a disk, as KubeVirt wants it: other tools find the disk, and its owner.
+fn started_by_kubevirt(env: &TestEnv, host: &str) -> Result<()> {
+    tool(env, "qemu-img", &["create", "-q", "-f", "qcow2", "disk.qcow2", "64M"])?;
+    let name = format!("{host}/team/disk:1");
+    let push = |words: &[&str]| {
+        let mut command = env.command("goldsmith")?;
+        command.env("SOURCE_DATE_EPOCH", "1700000000").args(["push", "--plain-http", host]);
+        goldsmith_tests::ran(command.args(["--as", "containerdisk"]).args(words))
+    };
+    let pushed = push(&["disk.qcow2", &name])?;
+    ok(&pushed)?;
+    let from = format!("docker://{name}");
+    let image = json(&skopeo(env, &["inspect", "--tls-verify=false", &from])?)?;
+    ensure!(image["Architecture"] == "amd64" && image["Os"] == "linux", "{image}");
+    ensure!(image["Created"] == "2023-11-14T22:13:20Z", "{image}");
+    ensure!(pushed.stdout.trim().ends_with(image["Digest"].as_str().unwrap_or("-")), "{image}");
+    skopeo(env, &["copy", "--src-tls-verify=false", &from, "oci:kubevirt:1"])?;
+    tool(env, "umoci", &["unpack", "--rootless", "--image", "kubevirt:1", "machine"])?;
+    let same = fs_err::read(env.path("machine/rootfs/disk/disk.qcow2"))?;
+    ensure!(same == fs_err::read(env.path("disk.qcow2"))?, "another disk came out");
+    // What it copies it also compresses: another digest, the same archive.
+    let blob = |one: &serde_json::Value| -> Result<String> {
+        let digest = one["digest"].as_str().context("a digest")?;
+        Ok(format!("kubevirt/blobs/{}", digest.replace(':', "/")))
+    };
+    let index = json(&fs_err::read_to_string(env.path("kubevirt/index.json"))?)?;
+    let manifest = fs_err::read_to_string(env.path(&blob(&index["manifests"][0])?))?;
+    let layer = blob(&json(&manifest)?["layers"][0])?;
+    let listed = tool(env, "tar", &["--numeric-owner", "-tvf", &layer])?;
+    let lines: Vec<_> = listed.lines().collect();
+    ensure!(lines.len() == 2, "{listed}");
+    ensure!(
+        lines[0].starts_with("drwxr-xr-x 107/107 ") && lines[0].ends_with(" disk/"),
+        "{listed}"
+    );
+    ensure!(lines[1].starts_with("-r--r----- 107/107 "), "{listed}");
+    ensure!(lines[1].ends_with(" disk/disk.qcow2"), "{listed}");
+    // The same bytes are the same image; another architecture makes an index.
+    let again = push(&["disk.qcow2", &format!("{host}/team/disk:2")])?;
+    ensure!(again.stdout == pushed.stdout, "{again:#?}");
+    ok(&push(&["disk.qcow2", "arm64=disk.qcow2", &format!("{host}/team/disk:3")])?)?;
+    for (words, told) in [
+        (&["disk.qcow2", "disk.qcow2"][..], "same architecture"),
+        (&["x.oci"], "does not say what the file is"),
+        (&["none.qcow2"], "none.qcow2"),
+    ] {
+        let refused = push(&[words, &[&name]].concat())?;
+        ensure!(refused.status == 2 && refused.stderr.contains(told), "{refused:#?}");
+    }
+    Ok(())
+}
+
+/// The image's own variables, directory, user, entry point and arguments; and others instead.
+fn run_as_it_says(env: &TestEnv, host: &str) -> Result<()> {
+    let config = [
+        "config",
+        "--image",
+        "layout:a",
+        "--tag",
+        "run",
+        "--config.user",
+        "nobody:users",
+        "--config.env",
+        "WORD=of the image",
+        "--config.workingdir",
+        "/usr/lib",
+        "--config.entrypoint",
+        "sh",
+        "--config.entrypoint",
+        "-c",
+        "--config.entrypoint",
+        "echo $0 $WORD $PWD $(id -un):$(id -gn) $HOME",
+        "--config.cmd",
+        "cmd",
+    ];
+    tool(env, "umoci", &config)?;
+    let name = format!("{host}/team/run:1");
+    let to = format!("docker://{name}");
+    skopeo(env, &["copy", "--dest-tls-verify=false", "oci:layout:run", &to])?;
+    let run = |words: &[&str]| {
+        env.run(&[&["run", "--plain-http", host, "--image", &name][..], words].concat())
+    };
+    let script = "echo $WORD $PWD $(id -u):$(id -g)";
+    for (words, told) in [
+        (&[][..], "cmd of the image /usr/lib nobody:users /nonexistent\n"),
+        (&["--", "own"], "own of the image /usr/lib nobody:users /nonexistent\n"),
+        (&["--env", "WORD=x", "--workdir", "/tmp"], "cmd x /tmp nobody:users /nonexistent\n"),
+        (&["--user", "0"], "cmd of the image /usr/lib root:root /root\n"),
+        (
+            &["--user", "1234:7", "--entrypoint", "sh", "--", "-c", script],
+            "of the image /usr/lib 1234:7\n",
+        ),
+        (&["--entrypoint", "", "--", "echo", "plain"], "plain\n"),
+    ] {
+        let ran = run(words)?;
+        ensure!(ran.status == 0 && ran.stdout == told, "{words:?}: {ran:#?}");
+    }
+    let nothing = run(&["--entrypoint", ""])?;
+    ensure!(nothing.status == 2 && nothing.stderr.contains("what to run"), "{nothing:#?}");
+    let unknown = run(&["--user", "who"])?;
+    ensure!(unknown.status == 2 && unknown.stderr.contains("user who"), "{unknown:#?}");
+    ok(&env.run(&["store", "rm", &name])?)
+}
+
+/// Which container file is meant, `environment.d` says, and bash alone knows what that says.
+fn chosen_by_the_environment(env: &TestEnv, host: &str) -> Result<()> {
+    env.element("chosen/element-deps", "containerfile\n")?;
+    env.element(
+        "chosen/environment.d/10-chosen.bash",
+        "if [ \"${DIB_FLAVOUR:-}\" = vanilla ]; then\n    export DIB_RELEASE=vanilla\nfi\nfor one in plain; do\n    export DIB_RELEASE=${DIB_RELEASE:-$one}\ndone\nexport DIB_CONTAINERFILE_BUILDOPTS=\"--build-arg 'WORD=$(echo two words)'\"\n",
+    )?;
+    for name in ["plain", "vanilla"] {
+        let text = format!("FROM {host}/team/app:1\nARG WORD\nRUN echo {name} $WORD > /flavour\n");
+        env.element(&format!("chosen/containerfiles/{name}"), &text)?;
+    }
+    let build = |flavour: &str| -> Result<goldsmith_tests::Ran> {
+        let mut command = env.command("goldsmith")?;
+        command
+            .env_remove("DIB_RELEASE")
+            .env("GOLDSMITH_PLAIN_HTTP", host)
+            .env("DIB_FLAVOUR", flavour)
+            .args(["build", "-n", "--progress", "plain", "-t", "tar", "-o", "chosen", "chosen"]);
+        goldsmith_tests::ran(&mut command)
+    };
+    for (flavour, told) in [("", "plain two words\n"), ("vanilla", "vanilla two words\n")] {
+        ok(&build(flavour)?)?;
+        let found = crate::member(&env.path("chosen.tar"), "./flavour")?;
+        ensure!(found == told, "{flavour}: {found}");
+    }
+    env.element("chosen/environment.d/20-x.bash", "echo sour >&2\nfalse\n")?;
+    let failed = build("")?;
+    ensure!(failed.status == 3 && failed.stderr.contains("sour"), "{failed:#?}");
+    env.element("chosen/environment.d/20-x.bash", "export DIB_RELEASE=none\n")?;
+    let missing = build("")?;
+    ensure!(missing.status == 3 && missing.stderr.contains("containerfiles/none"), "{missing:#?}");
     Ok(())
 }
 
@@ -130,7 +305,7 @@ fn built_by_a_container_file(env: &TestEnv, host: &str) -> Result<()> {
     fs_err::create_dir_all(context.join("deep"))?;
     fs_err::write(context.join("deep/copied"), "of the context\n")?;
     let text = format!(
-        "ARG TAG=none\nFROM {host}/team/app:$TAG\nARG WORD\nENV NAME=value PLACE=/srv\nRUN echo $NAME-$WORD > /made && \\\n    cat /etc/mark >> /made\nCOPY deep ${{PLACE}}/there/\nWORKDIR $PLACE\nRUN [\"/bin/sh\", \"-c\", \"pwd >> /made\"]\nUSER nobody\nRUN id -un > /tmp/who\nUSER root\nRUN cat /tmp/who >> /made\n"
+        "ARG TAG=none\nFROM {host}/team/app:$TAG\nARG WORD\nENV NAME=value PLACE=/srv\nRUN echo $NAME-$WORD > /made && \\\n    cat /etc/mark >> /made\nARG FROM=deep OWNER=9\nCOPY $FROM ${{PLACE}}/there/\nCOPY --chown=$OWNER:7 [\"${{FROM}}/copied\", \"/owned\"]\nWORKDIR $PLACE\nRUN [\"/bin/sh\", \"-c\", \"pwd >> /made\"]\nUSER nobody\nRUN id -un > /tmp/who\nUSER 4321:7\nRUN id -u >> /tmp/him; id -G >> /tmp/him\nUSER root\nRUN cat /tmp/who /tmp/him >> /made\n"
     );
     fs_err::write(env.path("Containerfile"), text)?;
     let line =
@@ -147,7 +322,7 @@ fn built_by_a_container_file(env: &TestEnv, host: &str) -> Result<()> {
     };
     ok(&build("--build-arg TAG=1 --build-arg WORD=w")?)?;
     let tar = env.path("contained.tar");
-    ensure!(crate::member(&tar, "./made")? == "value-w\nof-the-registry\n/srv\nnobody\n");
+    ensure!(crate::member(&tar, "./made")? == "value-w\nof-the-registry\n/srv\nnobody\n4321\n7\n");
     ensure!(crate::member(&tar, "./srv/there/copied")? == "of the context\n");
     // Nothing has changed: nothing is run.
     let again = build("--build-arg TAG=1 --build-arg WORD=w")?;

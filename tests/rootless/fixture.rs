@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use goldsmith_runtime::{
     Cancel, ExitStatus, Identity, Job, JobInput, Network, OutputSink, OverlayPlan, Privilege,
-    RootPlan, SandboxPlan, Stdin, Stream,
+    RootPlan, SandboxPlan, Stdin, Stream, UserPlan,
 };
 
 /// Programs that the cases use.
@@ -92,6 +92,7 @@ impl Fixture {
             network: Network::None,
             hostname: "box".into(),
             privilege: Privilege::Package,
+            user: UserPlan::default(),
             scratch_bytes: None,
             time_limit_ms: Some(60_000),
             stdin: Stdin::Null,

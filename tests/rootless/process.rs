@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use goldsmith_runtime::{Cancel, ExitStatus, RootPlan};
+use goldsmith_runtime::{Cancel, ExitStatus, RootPlan, SandboxPlan, UserPlan};
 
 use crate::Case;
 use crate::fixture::Fixture;
@@ -17,6 +17,7 @@ pub(crate) const CASES: &[Case] = &[
     ("signals_are_exact", signals_are_exact),
     ("both_streams_arrive", both_streams_arrive),
     ("a_missing_program_is_127", a_missing_program),
+    ("another_user_has_its_groups_and_no_capability", another_user),
     ("the_time_limit_kills_the_tree", time_limit),
     ("cancel_kills_the_tree", cancel),
     ("children_do_not_survive_r17", children_do_not_survive),
@@ -50,6 +51,20 @@ fn both_streams_arrive() -> Result<()> {
     let ran = fixture.run(&fixture.plan("echo out; echo err >&2; printf 'no newline'"))?;
     ensure!(ran.stdout == "out\nno newline\n", "{ran:?}");
     ensure!(ran.stderr == "err\n", "{ran:?}");
+    Ok(())
+}
+
+fn another_user() -> Result<()> {
+    let fixture = Fixture::new()?;
+    let script = "echo $UID ${GROUPS[*]}; while read -r key value; do case $key in Cap*) echo $key $value ;; esac; done < /proc/self/status; echo x > /mine";
+    let user = UserPlan { uid: 1000, gid: 100, groups: vec![5, 27] };
+    let plan = SandboxPlan { user, ..fixture.plan(script) };
+    let ran = fixture.run(&plan)?;
+    ensure!(ran.stdout.starts_with("1000 100 5 27\n"), "{ran:?}");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        ensure!(ran.stdout.contains(&format!("{set}: 0000000000000000\n")), "{set}: {ran:?}");
+    }
+    ensure!(ran.stderr.contains("/mine: Permission denied"), "{ran:?}");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! A real registry for tests.
 
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,25 +17,52 @@ pub struct DockerRegistry {
     pub host: String,
 }
 
+/// What a registry asks of its clients.
+#[derive(Debug, Clone, Default)]
+pub struct Guard {
+    /// Certificate and key: it then speaks TLS alone.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// The part `auth` of its configuration, in YAML, on one line.
+    pub auth: Option<String>,
+}
+
 impl DockerRegistry {
-    /// Starts it, with its files in `directory`, and waits until it listens.
+    /// Starts it for everybody, with its files in `directory`, and waits until it listens.
     ///
     /// # Errors
     ///
     /// When the program is not there, or ends.
     pub fn start(directory: &Path) -> Result<Self> {
+        Self::guarded(directory, &Guard::default())
+    }
+
+    /// Starts it; several of one directory have the same images.
+    ///
+    /// # Errors
+    ///
+    /// When the program is not there, or ends.
+    pub fn guarded(directory: &Path, guard: &Guard) -> Result<Self> {
         let port = free_port()?;
-        let config = directory.join("registry.yml");
+        let config = directory.join(format!("registry-{port}.yml"));
         let root = directory.join("registry");
-        let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
-            root.display()
+        let tls = guard.tls.as_ref().map(|(certificate, key)| {
+            format!(", tls: {{certificate: {}, key: {}}}", certificate.display(), key.display())
+        });
+        let mut text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: '127.0.0.1:{port}'{}}}\n",
+            root.display(),
+            tls.unwrap_or_default()
         );
+        if let Some(auth) = &guard.auth {
+            text.push_str(&format!("auth: {auth}\n"));
+        }
         fs_err::write(&config, text)?;
         let child = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
             .env_clear()
+            // Where it is searched: tests/run may have unpacked it beside the tests.
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

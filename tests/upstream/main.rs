@@ -6,6 +6,7 @@
 mod containers;
 mod elements;
 mod image;
+mod ironic;
 mod kernels;
 mod layouts;
 mod policies;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         trial("ramdisks_of_deployment_and_hardware", ramdisk_of_hardware),
         trial("full_ramdisk_by_dracut_has_the_modules_of_elements", ramdisk_by_dracut),
         trial("bases_of_container_files", containers::containers),
+        trial("disks_in_a_registry_are_found_by_ironic", ironic::disks),
         trial("layouts_of_disks", layouts::layouts),
         trial("images_of_a_boot_loader_of_boards", layouts::uboot),
     ];

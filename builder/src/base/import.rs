@@ -153,7 +153,25 @@ mod tests {
         assert_eq!(names, ["etc"]);
         let (done, _) = unpacked("qcow2", &signed);
         assert!(done.is_err());
+        // Descriptors of other formats that name files are disks without a system.
+        for text in [
+            "# Disk DescriptorFile\nversion=1\ncreateType=\"monolithicFlat\"\nRW 8 FLAT \"/etc/passwd\" 0\n",
+            "conectix",
+            "<<< Oracle VM VirtualBox Disk Image >>>\n",
+            "json:{\"driver\":\"raw\",\"file\":{\"filename\":\"/etc/passwd\"}}",
+        ] {
+            for form in ["raw", "qcow2", "squashfs", "tar"] {
+                let (done, names) = unpacked(form, &|to| {
+                    let mut bytes = text.as_bytes().to_vec();
+                    bytes.resize(1 << 20, 0);
+                    fs_err::write(to, bytes).unwrap();
+                });
+                assert!(done.is_err() && names.is_empty(), "{text} as {form}: {names:?}");
+            }
+        }
     }
+
+    const JSON: &[u8] = br#"json:{"file":{"filename":"/etc/shadow"}}  "#;
 
     #[test]
     fn i25_a_qcow2_names_no_other_file() {
@@ -177,6 +195,20 @@ mod tests {
         for (what, change) in [
             // A backing file; another one for the data; encryption; a feature nobody knows.
             ("backing", vec![(14, &[2u8, 0][..]), (16, length), (0x200, path)]),
+            // A name that qemu would read as options, one by protocol, one of another image.
+            ("json", vec![(14, &[2u8, 0][..]), (16, &[0u8, 0, 0, 42][..]), (0x200, JSON)]),
+            (
+                "nbd",
+                vec![
+                    (14, &[2u8, 0][..]),
+                    (16, &[0u8, 0, 0, 17][..]),
+                    (0x200, &b"nbd:localhost:999"[..]),
+                ],
+            ),
+            (
+                "nested",
+                vec![(14, &[2u8, 0][..]), (16, &[0u8, 0, 0, 7][..]), (0x200, &b"b.qcow2"[..])],
+            ),
             ("data", vec![(79, &[4u8][..])]),
             ("encrypted", vec![(35, &[2u8][..])]),
             ("unknown", vec![(72, &[0x80u8][..])]),

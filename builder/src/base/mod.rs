@@ -24,7 +24,9 @@ use goldsmith_images::import::debian::{
     self, ArchiveSpec, DebianError, Keyring, Package, Progress, Release, Resolution,
     configure_script,
 };
-use goldsmith_runtime::{ExitStatus, FormatPlan, Network, Privilege, RootPlan, SandboxPlan, Stdin};
+use goldsmith_runtime::{
+    ExitStatus, FormatPlan, Network, Privilege, RootPlan, SandboxPlan, Stdin, UserPlan,
+};
 
 use crate::element::base_yaml::Image;
 use crate::error::{Failure, Kind, Result};
@@ -305,6 +307,7 @@ impl<'a> Bootstrap<'a> {
             network: Network::None,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,
+            user: UserPlan::default(),
             scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use goldsmith_images::oci::Reference;
+use goldsmith_images::oci::{Reference, Run};
 use goldsmith_images::store::StoreError;
 use goldsmith_runtime::{
     ExitStatus, MountPlan, MountSource, Network, OutputSink, Privilege, RootPlan, SandboxPlan,
@@ -13,7 +13,9 @@ use goldsmith_runtime::{
 use crate::error::{Failure, Kind, Result};
 use crate::machine::dpkg_name;
 use crate::phase::session::{Session, overlay};
+use crate::registry::runnable::{Runnable, Wishes, configuration};
 use crate::registry::settings::RegistryArgs;
+use crate::registry::user::{self, User};
 use crate::report::{Options, Reporter};
 use crate::request::{Request, native_arch};
 
@@ -40,16 +42,23 @@ pub struct RunArgs {
     /// Set a variable
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
-    /// Working directory inside
-    #[arg(long, value_name = "DIR", default_value = "/")]
-    cwd: PathBuf,
+    /// Working directory inside [default: the image's own, else /]
+    #[arg(long, visible_alias = "workdir", value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Run as this user, by name or number [default: the image's own, else root]
+    #[arg(long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// Run this program instead of the image's own entry point; an empty one is none
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
     /// Kill the command after that many seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
     #[command(flatten)]
     registry: RegistryArgs,
-    /// The command
-    #[arg(last = true, required = true, value_name = "CMD")]
+    /// The command, or what the image's own entry point gets as arguments [default: the
+    /// image's own]
+    #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
 }
 
@@ -68,36 +77,32 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
     let request = super::caller_request()?;
     let session = super::session(cache, Reporter::new(Options::default()), &request)?;
     super::cancel_on_signals(&session.cancel)?;
-    let lowers = if let Some(directory) = &args.rootfs {
-        vec![
-            std::path::absolute(directory)
-                .map_err(|e| Failure::wrap(Kind::Usage, "--rootfs", &e))?,
-        ]
+    let (lowers, image) = if let Some(directory) = &args.rootfs {
+        let directory = std::path::absolute(directory)
+            .map_err(|e| Failure::wrap(Kind::Usage, "--rootfs", &e))?;
+        (vec![directory], Run::default())
     } else if let Some(image) = &args.image {
-        image_layers(image, args, &session, &request)?
+        stored_image(image, args, &session, &request)?
     } else if args.failed {
-        crate::phase::failed::directories(&session)?
+        (crate::phase::failed::directories(&session)?, Run::default())
     } else {
         return Err(Failure::new(Kind::Usage, "no root file system is named")
             .hint("name one by --rootfs, --image or --failed"));
     };
     let formats = crate::base::formats_of_tree(&session, &request, &lowers)?;
-    let pending = session.pending()?;
-    let mut env = vec![
-        ("HOME".to_owned(), "/root".to_owned()),
-        (
-            "PATH".to_owned(),
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-        ),
-        ("TERM".to_owned(), request.env.get("TERM").cloned().unwrap_or_else(|| "dumb".to_owned())),
-    ];
-    for variable in &args.env {
-        let (name, value) = variable
-            .split_once('=')
-            .ok_or_else(|| Failure::new(Kind::Usage, format!("{variable:?} is not NAME=VALUE")))?;
-        env.retain(|(other, _)| other != name);
-        env.push((name.to_owned(), value.to_owned()));
+    let Runnable { argv, mut env, directory } = Runnable::new(&image, wishes(args)?)?;
+    let user = match args.user.as_deref().or(image.user.as_deref()).unwrap_or_default() {
+        "" | "0" | "root" => User::default(),
+        wanted => user::find(&session, &lowers, wanted)?,
+    };
+    let home = if user.uid == 0 { "/root" } else { user.home.as_deref().unwrap_or("/") };
+    let term = request.env.get("TERM").map_or("dumb", String::as_str);
+    for (name, value) in [("HOME", home), ("TERM", term)] {
+        if env.iter().all(|(other, _)| other != name) {
+            env.push((name.to_owned(), value.to_owned()));
+        }
     }
+    let pending = session.pending()?;
     let mut mounts = Vec::new();
     if matches!(args.net, Net::Host)
         && let Ok(text) = fs_err::read_to_string("/etc/resolv.conf")
@@ -108,15 +113,16 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
     let plan = SandboxPlan {
         id_hint: "run".into(),
         root: RootPlan::Overlay(overlay(lowers, &pending)),
-        argv: args.command.clone(),
+        argv,
         env,
-        cwd: args.cwd.clone(),
+        cwd: directory,
         mounts,
         devices: Vec::new(),
         formats,
         network: if matches!(args.net, Net::Host) { Network::Host } else { Network::None },
         hostname: "goldsmith".into(),
         privilege: Privilege::Package,
+        user: user.plan(),
         scratch_bytes: None,
         time_limit_ms: args.timeout.map(|seconds| seconds * 1000),
         stdin: crate::phase::breaks::persons_stdin(),
@@ -136,15 +142,29 @@ pub fn run(args: &RunArgs, cache: &Path) -> Result<u8> {
     })
 }
 
-/// The layers of an image of the cache, or of a registry.
-fn image_layers(
+/// What the command line wants otherwise than the image.
+fn wishes(args: &RunArgs) -> Result<Wishes> {
+    let mut env = Vec::new();
+    for variable in &args.env {
+        let (name, value) = variable
+            .split_once('=')
+            .ok_or_else(|| Failure::new(Kind::Usage, format!("{variable:?} is not NAME=VALUE")))?;
+        env.push((name.to_owned(), value.to_owned()));
+    }
+    let (entrypoint, command) = (args.entrypoint.clone(), args.command.clone());
+    Ok(Wishes { entrypoint, command, env, directory: args.cwd.clone() })
+}
+
+/// The layers of an image of the cache, or of a registry, and how it wants to be run.
+fn stored_image(
     image: &str,
     args: &RunArgs,
     session: &Session,
     request: &Request,
-) -> Result<Vec<PathBuf>> {
+) -> Result<(Vec<PathBuf>, Run)> {
+    let known = |name: &str| Ok(configuration(session, name)?.unwrap_or_default());
     let absent = match session.store.image(image) {
-        Ok(layers) => return Ok(layers),
+        Ok(layers) => return Ok((layers, known(image)?)),
         Err(error) => error,
     };
     if !Reference::names_host(image) {
@@ -153,12 +173,14 @@ fn image_layers(
     let reference = super::pull::reference(image)?;
     let arch = args.arch.as_deref().map_or(native_arch(), dpkg_name);
     // Under its full name it may be there.
-    if let Ok(layers) = session.store.image(&crate::registry::name(&reference, arch)) {
-        return Ok(layers);
+    let name = crate::registry::name(&reference, arch);
+    if let Ok(layers) = session.store.image(&name) {
+        return Ok((layers, known(&name)?));
     }
     let client = args.registry.client(&request.env)?;
     let pulled = crate::registry::pull(session, &client, &reference, arch)?;
-    session.directories(&pulled.snapshots)
+    let layers = session.directories(&pulled.snapshots)?;
+    Ok((layers, pulled.config.config.unwrap_or_default()))
 }
 
 /// A name that is not there, with those that are near.

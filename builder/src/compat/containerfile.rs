@@ -1,10 +1,10 @@
 //! The element that makes its base from a container file: which file, and with what.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::base::containerfile::Wanted;
-use crate::element::{ElementGraph, base_yaml};
+use crate::element::ElementGraph;
 use crate::error::{Failure, Kind, Result};
 use crate::request::Request;
 
@@ -12,30 +12,48 @@ use crate::request::Request;
 pub(super) const ELEMENT: &str = "containerfile";
 pub(super) const HOOK: &str = "root.d/08-containerfile";
 
-/// The container file that goldsmith builds itself, and the hook that this replaces; nothing
-/// when no element asks for one, or none is found: the hook then says so.
+/// The hook that goldsmith does the work of, when an element has it.
+pub fn containerfile_hook(graph: &ElementGraph) -> Option<String> {
+    let element = graph.elements.iter().find(|element| element.name == ELEMENT)?;
+    element.path.join(HOOK).exists().then(|| format!("{ELEMENT}/{HOOK}"))
+}
+
+/// The container file that goldsmith obeys itself; `env` has the variables that say which, as
+/// the elements' `environment.d` leaves them.
 ///
 /// # Errors
 ///
-/// When `DIB_CONTAINERFILE_BUILDOPTS` asks for what is not supported.
+/// When there is no such file, or `DIB_CONTAINERFILE_BUILDOPTS` asks for what is not supported.
 pub fn containerfile(
     request: &Request,
     graph: &ElementGraph,
     cache: &Path,
-) -> Result<Option<(String, Wanted)>> {
-    let element = graph.elements.iter().find(|element| element.name == ELEMENT);
-    if !element.is_some_and(|element| element.path.join(HOOK).exists()) {
-        return Ok(None);
-    }
-    let env = variables(request, graph);
+    env: &BTreeMap<String, String>,
+) -> Result<Wanted> {
     let get = |name: &str| env.get(name).filter(|value| !value.is_empty());
     let named = get("DIB_CONTAINERFILE_DOCKERFILE").map(|path| request.cwd.join(path));
     let of_release = |release: &String| {
         let inside = Path::new("containerfiles").join(release);
         graph.elements.iter().map(|one| one.path.join(&inside)).find(|path| path.is_file())
     };
-    let file = named.or_else(|| get("DIB_RELEASE").and_then(of_release));
-    let Some(file) = file.filter(|file| file.is_file()) else { return Ok(None) };
+    let file = match (named, get("DIB_RELEASE")) {
+        (Some(file), _) => Some(file),
+        (None, Some(release)) => of_release(release),
+        (None, None) => None,
+    };
+    let file = file.filter(|file| file.is_file()).ok_or_else(|| {
+        let release = get("DIB_RELEASE").map_or("RELEASE", String::as_str);
+        let message =
+            format!("no container file: none of the elements has containerfiles/{release}");
+        let message = match get("DIB_CONTAINERFILE_DOCKERFILE") {
+            Some(file) => {
+                format!("no container file: {file} (DIB_CONTAINERFILE_DOCKERFILE) is none")
+            }
+            None => message,
+        };
+        Failure::new(Kind::Configuration, message)
+            .hint("DIB_CONTAINERFILE_DOCKERFILE names a file, DIB_RELEASE one of an element's")
+    })?;
     let context = match (get("DIB_CONTAINER_CONTEXT"), &request.image_cache) {
         (Some(path), _) => request.cwd.join(path),
         (None, Some(cache)) => cache.join("containerfile"),
@@ -43,31 +61,7 @@ pub fn containerfile(
     };
     let mut wanted = Wanted { file, context, ..Wanted::default() };
     options(get("DIB_CONTAINERFILE_BUILDOPTS").map_or("", String::as_str), &mut wanted)?;
-    Ok(Some((format!("{ELEMENT}/{HOOK}"), wanted)))
-}
-
-/// The caller's variables, and `DIB_*` that elements set in so many words: their files are
-/// not run before there is a base.
-fn variables(request: &Request, graph: &ElementGraph) -> BTreeMap<String, String> {
-    let mut env = request.env.clone();
-    for element in &graph.elements {
-        let Ok(list) = fs_err::read_dir(element.path.join("environment.d")) else { continue };
-        let mut files: Vec<PathBuf> = list.flatten().map(|entry| entry.path()).collect();
-        files.sort();
-        for text in files.iter().filter_map(|path| fs_err::read_to_string(path).ok()) {
-            for line in text.lines() {
-                let Some(rest) = line.trim().strip_prefix("export ") else { continue };
-                let Some((name, value)) = rest.split_once('=') else { continue };
-                if name.starts_with("DIB_") && !value.contains("$(") && !value.contains('`') {
-                    let value = base_yaml::expand(value.trim_matches(['"', '\'']), &env);
-                    if !value.contains('$') {
-                        env.insert(name.to_owned(), value);
-                    }
-                }
-            }
-        }
-    }
-    env
+    Ok(wanted)
 }
 
 /// What of the options of `podman build` changes the image.

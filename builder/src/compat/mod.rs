@@ -11,7 +11,7 @@ mod qemu_options;
 
 pub use batch::diskimage_builder;
 pub use block_device::dib_block_device;
-pub use containerfile::containerfile;
+pub use containerfile::{containerfile, containerfile_hook};
 pub use element_info::element_info;
 pub use get_kernel::disk_image_get_kernel;
 pub use image_create::{disk_image_create, ramdisk_image_create, types};

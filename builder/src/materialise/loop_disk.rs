@@ -10,7 +10,9 @@ use goldsmith_images::disk::{fat_volume, frame};
 use goldsmith_images::layer::{Limits, RootWriter, extract};
 use goldsmith_images::tree::{Normalise, Tree};
 use goldsmith_runtime::privileged::{LoopDisk, LoopNode, MappedView, MountedDisk, PrivilegedError};
-use goldsmith_runtime::{DevicePlan, ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin};
+use goldsmith_runtime::{
+    DevicePlan, ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin, UserPlan,
+};
 
 use super::formats::Output;
 use super::write::{Write, run_write};
@@ -248,6 +250,7 @@ impl<'a> LoopImage<'a> {
             network: Network::None,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,
+            user: UserPlan::default(),
             scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,

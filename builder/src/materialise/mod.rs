@@ -2,6 +2,7 @@
 
 pub mod aside;
 pub mod beside;
+pub mod built;
 pub mod complete;
 pub mod formats;
 pub mod jobs;

@@ -37,16 +37,19 @@ impl Label {
         if !wanted(ImageType::Oci) && !wanted(ImageType::Docker) {
             return Ok(None);
         }
-        Ok(Some(Self {
+        let docker_name =
+            if wanted(ImageType::Docker) { docker_name(request)? } else { String::new() };
+        Ok(Some(Self::named(request, docker_name)))
+    }
+
+    /// The label of an image that `docker load` gives this name.
+    pub(super) fn named(request: &Request, docker_name: String) -> Self {
+        Self {
             arch: dpkg_name(&request.arch).to_owned(),
             created_by: format!("goldsmith build {}", request.elements.join(" ")),
-            docker_name: if wanted(ImageType::Docker) {
-                docker_name(request)?
-            } else {
-                String::new()
-            },
+            docker_name,
             zstd: request.layer_zstd,
-        }))
+        }
     }
 }
 

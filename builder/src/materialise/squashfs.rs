@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use goldsmith_images::store::Pending;
 use goldsmith_runtime::{
-    ExitStatus, MountPlan, MountSource, Network, Privilege, RootPlan, SandboxPlan, Stdin,
+    ExitStatus, MountPlan, MountSource, Network, Privilege, RootPlan, SandboxPlan, Stdin, UserPlan,
 };
 use rustix::fs::{Mode, OFlags};
 
@@ -97,6 +97,7 @@ impl<'a> Workshop<'a> {
             network: Network::None,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,
+            user: UserPlan::default(),
             scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,

@@ -16,6 +16,7 @@ use super::state::State;
 use crate::block_device;
 use crate::error::{Failure, Kind, Result};
 use crate::hook::HookTree;
+use crate::materialise::built::Packable;
 use crate::materialise::complete::Finished;
 use crate::materialise::{beside, jobs, outputs};
 use crate::request::{Backend, ImageType, Request};
@@ -43,6 +44,8 @@ pub struct Built {
     pub tree: Vec<SnapshotId>,
     /// The hooks that made it.
     pub hooks: HookTree,
+    /// What it takes to pack it for a registry later.
+    packable: Option<Packable>,
 }
 
 /// Builds what `request` asks for, returns the outputs, and names the image in the store as
@@ -54,7 +57,7 @@ pub struct Built {
 pub fn build(session: &Session, request: &Request) -> Result<Vec<Finished>> {
     let built = build_unnamed(session, request)?;
     let name = request.output.file_name().unwrap_or_default();
-    refer(session, &name.to_string_lossy(), &built.tree);
+    refer(session, &name.to_string_lossy(), built.packable, &built.tree);
     Ok(built.finished)
 }
 
@@ -92,7 +95,7 @@ fn build_checked(session: &Session, request: &Request) -> Result<Built> {
         lock.prepare_cache(session, base.ran && lock.is_strict())?;
     }
     if let Some(plan) = &chain.base {
-        refer(session, &plan.reference, &base.state.mnt);
+        refer(session, &plan.reference, None, &base.state.mnt);
     }
     let formats = chain.bootstrap.formats()?;
     let host = host_directories(session, request, &prepared, &chain.environment, formats)?;
@@ -117,14 +120,21 @@ fn build_checked(session: &Session, request: &Request) -> Result<Built> {
     if let Err(error) = session.store.sync() {
         session.reporter.warn(format!("the cache could not be forced to disk: {error}"));
     }
-    Ok(Built { finished, tree: done.state.mnt, hooks: prepared.hooks })
+    let packable = chain.steps.last().and_then(|step| match &step.work {
+        Work::Output { rules, .. } => Some(Packable::of(request, rules)),
+        _ => None,
+    });
+    Ok(Built { finished, tree: done.state.mnt, hooks: prepared.hooks, packable })
 }
 
 /// Makes the tools container and the image's base, side by side: neither needs the other, and
 /// much of a bootstrap has one process at work.
 fn bases(chain: &Chain<'_>) -> Result<(Done, Done)> {
     std::thread::scope(|scope| {
-        let tools = scope.spawn(|| chain.bootstrap.make(&chain.tools));
+        let tools = scope.spawn(|| match &chain.tools_done {
+            Some(done) => Ok(done.clone()),
+            None => chain.bootstrap.make(&chain.tools),
+        });
         let base = match &chain.base {
             Some(base) => chain.bootstrap.make(base),
             None => Ok(Done::default()),
@@ -155,10 +165,11 @@ fn hide_lost_and_found(layers: &[PathBuf], upper: &Path) -> Result<()> {
         .map_err(|error| Failure::wrap(Kind::Host, name, &std::io::Error::from(error)))
 }
 
-/// Names the image's trees for `run --image`. A name is a convenience: a build that cannot
-/// give one has not failed.
-fn refer(session: &Session, name: &str, tree: &[SnapshotId]) {
-    if let Err(error) = session.store.put_ref(name, tree) {
+/// Names the image's trees for `run --image` and `push`. A name is a convenience: a build that
+/// cannot give one has not failed.
+fn refer(session: &Session, name: &str, built: Option<Packable>, tree: &[SnapshotId]) {
+    let notes = built.and_then(|built| serde_json::to_value(built).ok());
+    if let Err(error) = session.store.put_noted_ref(name, tree, notes) {
         session.reporter.warn(format!("`run --image` will not know {name}: {error}"));
     }
 }

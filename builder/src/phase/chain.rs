@@ -8,7 +8,8 @@ use goldsmith_images::tree::Normalise;
 use goldsmith_runtime::Network;
 
 use super::breaks;
-use super::cache::Recipe;
+use super::cache::{Done, Recipe};
+use super::declared::Scene;
 use super::key::{Key, KeyBuilder};
 use super::paths;
 use super::prepare::Prepared;
@@ -26,6 +27,9 @@ use crate::machine::dpkg_name;
 use crate::materialise::{outputs, squashfs};
 use crate::request::{Backend, ImageType, Request};
 
+/// What the step of the image's base is called.
+const BASE: &str = "base";
+
 /// Changes whenever sandboxes begin to look different to hooks.
 const SANDBOX: &str = "1";
 
@@ -38,6 +42,8 @@ pub struct Chain<'a> {
     pub mirror: Mirror,
     /// The tools container.
     pub tools: BasePlan,
+    /// What it is, when it had to be made to know the base.
+    pub tools_done: Option<Done>,
     /// The image's base, when an element asks for one.
     pub base: Option<BasePlan>,
     /// What hooks see.
@@ -103,11 +109,24 @@ impl<'a> Chain<'a> {
         }
         let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
         let made = tools.epoch.unwrap_or_default();
-        let runs = prepared.base.is_some() || prepared.containerfile.is_some();
+        let runs = prepared.base.is_some() || prepared.containerfile;
         bootstrap.emulate(&request.arch, runs && request.tree.is_none(), &mirror)?;
-        let base = match &request.tree {
-            Some(tree) => Some(bootstrap.plan_rootfs(tree, &request.arch, made)?),
-            None => image_base(&bootstrap, request, prepared, &mirror, made)?,
+        let tools_done = match prepared.containerfile {
+            true => Some(bootstrap.make(&tools)?),
+            false => None,
+        };
+        let base = match (&request.tree, &tools_done) {
+            (Some(tree), _) => Some(bootstrap.plan_rootfs(tree, &request.arch, made)?),
+            (None, Some(done)) => {
+                let variables = mirror_variables(&mirror);
+                let environment = Environment::new(request, &prepared.graph, &variables, made)?;
+                let tools = (&tools.recipe.key, done);
+                let wanted =
+                    Scene { session, request, prepared, tools, environment }.containerfile()?;
+                let arch = dpkg_name(&request.arch);
+                Some(bootstrap.plan_containerfile(BASE, &wanted, arch, made)?)
+            }
+            (None, None) => image_base(&bootstrap, request, prepared, &mirror, made)?,
         };
         breaks::check(&request.env)?;
         let epoch = request
@@ -135,7 +154,7 @@ impl<'a> Chain<'a> {
         };
         links.link(epoch)?;
         let steps = links.steps;
-        Ok(Self { bootstrap, mirror, tools, base, environment, epoch, steps })
+        Ok(Self { bootstrap, mirror, tools, tools_done, base, environment, epoch, steps })
     }
 }
 
@@ -156,21 +175,12 @@ fn image_base(
     mirror: &Mirror,
     epoch: i64,
 ) -> Result<Option<BasePlan>> {
-    const NAME: &str = "base";
-    let plan = match (&prepared.base, &prepared.containerfile) {
-        (Some((_, Base::Debian(debian))), _) => {
-            bootstrap.plan(NAME, base::archive(debian, request, mirror))
-        }
-        (Some((element, Base::Image(image))), _) => {
-            bootstrap.plan_image(image, element, dpkg_name(&request.arch))
-        }
-        (Some((_, Base::Oci(oci))), _) => {
-            bootstrap.plan_oci(NAME, oci, dpkg_name(&request.arch), epoch)
-        }
-        (None, Some(wanted)) => {
-            bootstrap.plan_containerfile(NAME, wanted, dpkg_name(&request.arch), epoch)
-        }
-        (None, None) => return Ok(None),
+    let Some((element, base)) = &prepared.base else { return Ok(None) };
+    let arch = dpkg_name(&request.arch);
+    let plan = match base {
+        Base::Debian(debian) => bootstrap.plan(BASE, base::archive(debian, request, mirror)),
+        Base::Image(image) => bootstrap.plan_image(image, element, arch),
+        Base::Oci(oci) => bootstrap.plan_oci(BASE, oci, arch, epoch),
     };
     plan.map(Some)
 }

@@ -8,6 +8,7 @@ pub mod breaks;
 pub mod build;
 pub mod cache;
 pub mod chain;
+mod declared;
 pub mod failed;
 mod hook_failure;
 pub mod jobs;

@@ -33,8 +33,8 @@ pub struct Prepared {
     pub(super) shipped: Shipped,
     /// The directory of the element that asks for a base, and the base.
     pub(super) base: Option<(PathBuf, base_yaml::Base)>,
-    /// The container file that makes a base, when no element has one of its own.
-    pub(super) containerfile: Option<crate::base::containerfile::Wanted>,
+    /// Whether a container file makes the base: no element has one of its own.
+    pub(super) containerfile: bool,
 }
 
 /// Resolves elements, hooks and the disk; touches nothing but the store's shipped elements.
@@ -66,7 +66,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     let containerfile = match &base {
         Some(_) => None,
         None if request.tree.is_some() => None,
-        None => crate::compat::containerfile(request, &graph, session.store.root())?,
+        None => crate::compat::containerfile_hook(&graph),
     };
     let mut left_out: Vec<String> = base
         .iter()
@@ -75,10 +75,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
             base.replaces().iter().map(move |hook| format!("{name}/{hook}"))
         })
         .collect();
-    let containerfile = containerfile.map(|(hook, wanted)| {
-        left_out.push(hook);
-        wanted
-    });
+    left_out.extend(containerfile.iter().cloned());
     let mut hooks = collect(&graph, &left_out)?;
     if let Some(names) = request.env.get("RUN_PARTS_REGEX").filter(|names| !names.is_empty()) {
         hooks = hooks.named_by(names)?;
@@ -112,6 +109,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     let names = graph.elements.iter().map(|element| element.name.as_str());
     let size_kib = block_device::explicit_size_kib(request.image_size_kib, names);
     check_disk(session, &crate::compat::settled(request, &graph), &disk, size_kib)?;
+    let containerfile = containerfile.is_some();
     Ok(Prepared { graph, hooks, disk, shipped, base, containerfile })
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use goldsmith_images::store::Pending;
 use goldsmith_runtime::{
     DevicePlan, ExitStatus, FormatPlan, MountPlan, MountSource, Network, Outcome, Privilege,
-    RootPlan, SandboxPlan, Stdin,
+    RootPlan, SandboxPlan, Stdin, UserPlan,
 };
 
 use super::output_tail::{PhaseSink, Watch};
@@ -165,6 +165,7 @@ impl HostDirectories {
             network,
             hostname: "goldsmith".into(),
             privilege: Privilege::Mounting,
+            user: UserPlan::default(),
             scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,
@@ -211,6 +212,7 @@ impl HostDirectories {
             network,
             hostname: "goldsmith".into(),
             privilege: Privilege::Package,
+            user: UserPlan::default(),
             scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,

@@ -2,11 +2,14 @@
 
 pub mod credentials;
 pub mod layers;
+pub mod outgoing;
+pub mod runnable;
 pub mod settings;
+pub mod user;
 
 use goldsmith_images::digest::Digest;
 use goldsmith_images::oci::{Config, Platform, Reference};
-use goldsmith_images::registry::{Progress, Registry, RegistryError};
+use goldsmith_images::registry::{Distrust, Progress, Registry, RegistryError};
 use goldsmith_images::store::SnapshotId;
 
 use crate::error::{Failure, Kind, Result};
@@ -75,9 +78,18 @@ pub fn registry_failure(error: &RegistryError) -> Failure {
         RegistryError::Denied { .. } => failure.hint(
             "log in as with podman or docker: REGISTRY_AUTH_FILE or --authfile names the file, else ~/.docker/config.json and podman's auth.json are read",
         ),
-        RegistryError::Transport { .. } => failure.hint(
-            "a registry without TLS must be listed by --plain-http HOST[:PORT], one of a company's authority by --registry-ca FILE",
-        ),
+        RegistryError::Transport { .. } => failure.hint(match error.distrust() {
+            Some(Distrust::Authority) => {
+                "its certificate is of an authority that this host does not know: name the authority's by --registry-ca FILE (GOLDSMITH_REGISTRY_CA)"
+            }
+            Some(Distrust::Certificate) => {
+                "the certificate must be valid now, and for the name by which the registry is called"
+            }
+            Some(Distrust::Plain) => {
+                "a registry without TLS must be listed by --plain-http HOST[:PORT] (GOLDSMITH_PLAIN_HTTP)"
+            }
+            None => "https_proxy and no_proxy say how hosts are reached",
+        }),
         _ => failure,
     }
 }

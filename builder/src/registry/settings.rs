@@ -63,10 +63,7 @@ impl RegistryArgs {
             })?;
             mirrors.push((host.to_owned(), place.to_owned()));
         }
-        let read = |path: &PathBuf| {
-            fs_err::read(path).map_err(|error| Failure::wrap(Kind::Usage, "--registry-ca", &error))
-        };
-        let authorities = self.registry_ca.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let authorities = self.registry_ca.iter().map(authorities).collect::<Result<Vec<_>>>()?;
         let settings = Settings {
             proxies: proxies(env),
             plain_http: self.plain_http.iter().filter(|host| !host.is_empty()).cloned().collect(),
@@ -76,6 +73,19 @@ impl RegistryArgs {
         };
         Registry::new(settings).map_err(|error| super::registry_failure(&error))
     }
+}
+
+/// Reads certificates of authorities.
+fn authorities(path: &PathBuf) -> Result<Vec<u8>> {
+    let what = "--registry-ca (GOLDSMITH_REGISTRY_CA)";
+    let text =
+        fs_err::read(path).map_err(|error| Failure::wrap(Kind::Configuration, what, &error))?;
+    let mark = b"-----BEGIN CERTIFICATE-----";
+    if !text.windows(mark.len()).any(|window| window == mark) {
+        let message = format!("{what}: {} holds no certificate", path.display());
+        return Err(Failure::new(Kind::Configuration, message).hint("it must be in PEM"));
+    }
+    Ok(text)
 }
 
 /// The proxies that the usual variables name.

@@ -1,12 +1,13 @@
 //! Files whose size nobody tells beforehand: images.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::{CHUNK, Client, FetchError, retry};
+use super::partial::{Partial, State};
+use super::{CHUNK, Client, FetchError, local, retry};
 use crate::sums::{Algorithm, Sum};
 
 /// How long the whole of it may take.
@@ -60,7 +61,8 @@ pub fn sum_of(path: &Path, algorithm: Algorithm) -> io::Result<Sum> {
 
 impl Client {
     /// Fetches `url` into `directory`, where it appears, named after its checksum, only when
-    /// that is `expected`, if something is. A file that is there already and has it is kept.
+    /// that is `expected`, if something is. A file that is there already and has it is kept; a
+    /// download that broke off is gone on with, if the server can and still has the same.
     /// `progress` learns how many bytes of how many are here; 0 when nobody knows.
     ///
     /// # Errors
@@ -80,58 +82,108 @@ impl Client {
         {
             return Ok((place(sum), sum.clone()));
         }
-        retry::retry(|| {
-            let (aside, sum) = self.large_once(url, expected, limit, directory, progress)?;
-            let to = place(&sum);
-            let persisted = aside.persist(&to);
-            persisted
-                .map_err(|error| FetchError::Write { path: to.clone(), source: error.error })?;
-            Ok((to, sum))
-        })
+        let write_error = |source| FetchError::Write { path: directory.to_owned(), source };
+        let wanted = expected.map(Sum::to_string).unwrap_or_default();
+        let mut part = Partial::open(directory, url, &wanted).map_err(write_error)?;
+        let algorithm = expected.map_or(Algorithm::Sha256, Sum::algorithm);
+        // An earlier try may have been killed when all was there.
+        let mut known = part.length() > 0 && expected.is_some();
+        loop {
+            if !known
+                && let Err(error) =
+                    self.complete(url, &mut part, expected.is_some(), limit, progress)
+            {
+                if matches!(error, FetchError::TooLarge { .. }) {
+                    part.discard().map_err(write_error)?;
+                }
+                return Err(error);
+            }
+            let mut hasher = Hasher::new(algorithm);
+            part.read(|bytes| hasher.update(bytes)).map_err(write_error)?;
+            let actual = hasher.finish();
+            if expected.is_none_or(|_| wanted == actual) {
+                let sum = actual.parse::<Sum>();
+                let sum = sum.map_err(|error| write_error(io::Error::other(error)))?;
+                let to = place(&sum);
+                part.name(&to).map_err(|source| FetchError::Write { path: to.clone(), source })?;
+                return Ok((to, sum));
+            }
+            if !std::mem::take(&mut known) && !part.is_joined() {
+                part.discard().map_err(write_error)?;
+                let (url, what) = (url.to_owned(), "the digest");
+                return Err(FetchError::Mismatch { url, what, expected: wanted, actual });
+            }
+            if part.is_joined() {
+                // What an earlier try left was of another file.
+                part.restart(State::default()).map_err(write_error)?;
+            }
+        }
     }
 
-    fn large_once(
+    /// Fetches until all is there. As long as more of it comes there is another try.
+    fn complete(
         &self,
         url: &str,
-        expected: Option<&Sum>,
+        part: &mut Partial,
+        certain: bool,
         limit: u64,
-        directory: &Path,
         progress: &dyn Fn(u64, u64),
-    ) -> Result<(tempfile::NamedTempFile, Sum), FetchError> {
-        let read_error = |source| FetchError::Io { url: url.to_owned(), source };
-        let write_error = |source| FetchError::Write { path: directory.to_owned(), source };
-        let mut aside = tempfile::NamedTempFile::new_in(directory).map_err(write_error)?;
-        let (mut body, total) = self.open_for(url, PATIENCE)?;
-        let mut hasher = Hasher::new(expected.map_or(Algorithm::Sha256, Sum::algorithm));
-        let (mut chunk, mut done) = (vec![0; CHUNK], 0);
+    ) -> Result<(), FetchError> {
         loop {
-            match body.read(&mut chunk) {
-                Ok(0) => break,
+            let before = part.length();
+            let done = retry::retry(|| self.more(url, part, certain, limit, progress));
+            match done {
+                Err(FetchError::Io { .. }) if part.length() > before => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Asks for what is missing and takes what comes. Without a checksum (`certain`) nothing is
+    /// put behind bytes whose state the server cannot name.
+    fn more(
+        &self,
+        url: &str,
+        part: &mut Partial,
+        certain: bool,
+        limit: u64,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<(), FetchError> {
+        let read_error = |source| FetchError::Io { url: url.to_owned(), source };
+        let directory = part.directory().to_owned();
+        let write_error = |source| FetchError::Write { path: directory.clone(), source };
+        let mut from = Some(part.length()).filter(|length| *length > 0);
+        if local(url).is_some() || (part.validator().is_none() && !certain) {
+            from = None;
+        }
+        let mut body = self.open_from(url, PATIENCE, from, part.validator())?;
+        let goes_on = from.is_some() && body.begins == from.unwrap_or_default();
+        let same = body.state.validator.as_deref() == part.validator();
+        if goes_on && (same || (certain && part.validator().is_none())) {
+            part.join();
+        } else {
+            if body.begins > 0 {
+                // A part of another state: the whole, then.
+                part.restart(State::default()).map_err(write_error)?;
+                body = self.open_from(url, PATIENCE, None, None)?;
+            }
+            part.restart(std::mem::take(&mut body.state)).map_err(write_error)?;
+        }
+        let total = body.left.map_or(0, |left| part.length() + left);
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            match body.reader.read(&mut chunk) {
+                Ok(0) => return Ok(()),
                 Ok(count) => {
-                    done += count as u64;
-                    if done > limit {
+                    if part.length() + count as u64 > limit {
                         return Err(FetchError::TooLarge { url: url.to_owned(), limit });
                     }
-                    hasher.update(&chunk[..count]);
-                    aside.write_all(&chunk[..count]).map_err(write_error)?;
-                    progress(done, total);
+                    part.push(&chunk[..count]).map_err(write_error)?;
+                    progress(part.length(), total);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(read_error(error)),
             }
         }
-        let actual = hasher.finish();
-        if let Some(sum) = expected
-            && sum.to_string() != actual
-        {
-            return Err(FetchError::Mismatch {
-                url: url.to_owned(),
-                what: "the digest",
-                expected: sum.to_string(),
-                actual,
-            });
-        }
-        let sum = actual.parse::<Sum>().map_err(|error| read_error(io::Error::other(error)))?;
-        Ok((aside, sum))
     }
 }

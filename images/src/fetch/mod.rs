@@ -1,6 +1,9 @@
 //! Verified downloads: HTTP, HTTPS and directories (`file:`).
 
 mod large;
+mod partial;
+#[cfg(test)]
+mod resume_tests;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -188,17 +191,24 @@ impl Client {
     }
 
     fn open(&self, url: &str) -> Result<Box<dyn Read>, FetchError> {
-        Ok(self.open_for(url, TIME)?.0)
+        Ok(self.open_from(url, TIME, None, None)?.reader)
     }
 
-    /// The body, and how long it is; 0 when the server does not say. It must be there within
-    /// `time`.
-    fn open_for(&self, url: &str, time: Duration) -> Result<(Box<dyn Read>, u64), FetchError> {
+    /// Opens a file, which must be there within `time`: the whole, or what is behind its first
+    /// `from` bytes if the server can give that and has the state that `validator` names.
+    fn open_from(
+        &self,
+        url: &str,
+        time: Duration,
+        from: Option<u64>,
+        validator: Option<&str>,
+    ) -> Result<Body, FetchError> {
         if let Some(path) = local(url) {
             return match fs_err::File::open(&path) {
                 Ok(file) => {
-                    let size = file.metadata().map_or(0, |data| data.len());
-                    Ok((Box::new(file), size))
+                    let left = file.metadata().ok().map(|data| data.len());
+                    let state = partial::State::default();
+                    Ok(Body { reader: Box::new(file), begins: 0, left, state })
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     Err(FetchError::Status { url: url.to_owned(), status: 404 })
@@ -206,18 +216,58 @@ impl Client {
                 Err(source) => Err(FetchError::Io { url: url.to_owned(), source }),
             };
         }
-        let answer = self
-            .http
-            .get(url)
-            .timeout(time)
+        let mut request = self.http.get(url).timeout(time);
+        if let Some(from) = from {
+            request = request.header("Range", format!("bytes={from}-"));
+            if let Some(validator) = validator {
+                request = request.header("If-Range", validator);
+            }
+        }
+        let answer = request
             .send()
             .map_err(|source| FetchError::Transport { url: url.to_owned(), source })?;
-        let status = answer.status();
-        if status.is_success() {
-            let size = answer.content_length().unwrap_or(0);
-            return Ok((Box::new(answer), size));
+        let status = answer.status().as_u16();
+        match (status, from) {
+            (200..=299, _) => Ok(Body::of(answer)),
+            // It is shorter than what we have of it: another file.
+            (416, Some(_)) => self.open_from(url, time, None, None),
+            _ => Err(FetchError::Status { url: url.to_owned(), status }),
         }
-        Err(FetchError::Status { url: url.to_owned(), status: status.as_u16() })
+    }
+}
+
+/// What a server sends.
+struct Body {
+    reader: Box<dyn Read>,
+    /// Where in the file it begins.
+    begins: u64,
+    /// How many bytes it says will come.
+    left: Option<u64>,
+    /// By what it knows the file's state.
+    state: partial::State,
+}
+
+impl Body {
+    fn of(answer: reqwest::blocking::Response) -> Self {
+        let header = |name: &str| {
+            let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+            value.map(str::to_owned)
+        };
+        let range = header("Content-Range");
+        let begins = range
+            .as_deref()
+            .and_then(|text| text.strip_prefix("bytes ")?.split('-').next()?.parse().ok());
+        // A part that does not say where it belongs belongs nowhere.
+        let begins = if answer.status() == 206 { begins.unwrap_or(u64::MAX) } else { 0 };
+        // A weak one says that files are alike, not that they are the same.
+        let etag = header("ETag").filter(|tag| !tag.starts_with("W/"));
+        let validator = etag.or_else(|| header("Last-Modified"));
+        Self {
+            begins,
+            left: answer.content_length(),
+            state: partial::State { validator },
+            reader: Box::new(answer),
+        }
     }
 }
 

@@ -100,7 +100,7 @@ impl Archive {
         if length != descriptor.size {
             return Err(ArchiveError::Mismatch { digest });
         }
-        Ok(BlobReader { file: self.file.try_clone()?, at, left: length })
+        Ok(BlobReader::new(self.file.try_clone()?, at, length))
     }
 
     /// A document, verified.
@@ -129,6 +129,13 @@ pub struct BlobReader {
     file: File,
     at: u64,
     left: u64,
+}
+
+impl BlobReader {
+    /// Reads `left` bytes from `at` on.
+    pub(crate) fn new(file: File, at: u64, left: u64) -> Self {
+        Self { file, at, left }
+    }
 }
 
 impl Read for BlobReader {

@@ -7,7 +7,10 @@
 
 mod auth;
 mod challenge;
+mod disks;
+mod distrust;
 mod endpoint;
+mod pieces;
 mod pull;
 mod push;
 mod referrers;
@@ -27,8 +30,11 @@ use crate::fetch::{FetchError, Proxies};
 use crate::oci::OciError;
 use crate::store::StoreError;
 
+pub use disks::{DISKS, DiskFile, Role};
+pub use distrust::Distrust;
+pub use pieces::Pieces;
 pub use pull::{Progress, Pulled};
-pub use push::Source;
+pub use push::{Source, SourceError};
 pub use referrers::Artifact;
 
 /// Why a registry does not give or take an image.

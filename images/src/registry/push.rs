@@ -14,7 +14,7 @@ use crate::oci::{Archive, Descriptor, Document, MANIFEST_LIMIT, Manifest, OciErr
 use crate::store::Store;
 
 /// Why what is to be pushed cannot be read.
-type SourceError = Box<dyn std::error::Error + Send + Sync>;
+pub type SourceError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where an image lies that is pushed.
 pub trait Source: Sync {

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::endpoint::Endpoint;
-use super::push::Source;
+use super::pieces::Pieces;
 use super::send::Ask;
 use super::{Registry, RegistryError};
 use crate::digest::Digest;
-use crate::oci::{
-    Descriptor, Document, Index, MANIFEST_LIMIT, Manifest, OciError, Reference, media_type,
-};
+use crate::oci::{Descriptor, Document, Index, MANIFEST_LIMIT, OciError, Reference, media_type};
 
 /// A file to attach to an image.
 #[derive(Debug, Clone)]
@@ -21,30 +19,6 @@ pub struct Artifact {
     pub name: String,
     /// Its bytes.
     pub bytes: Vec<u8>,
-}
-
-/// Documents and blobs in memory.
-struct Pieces(BTreeMap<Digest, Vec<u8>>);
-
-impl Source for Pieces {
-    fn document(
-        &self,
-        one: &Descriptor,
-    ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self
-            .0
-            .get(&one.digest)
-            .cloned()
-            .ok_or(std::io::ErrorKind::NotFound)
-            .map_err(std::io::Error::from)?)
-    }
-
-    fn blob(
-        &self,
-        one: &Descriptor,
-    ) -> Result<Box<dyn Read + Send>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Box::new(std::io::Cursor::new(self.document(one)?)))
-    }
 }
 
 impl Registry {
@@ -61,26 +35,14 @@ impl Registry {
     ) -> Result<Digest, RegistryError> {
         let endpoint = self.origin(subject);
         let (image, ..) = self.named(&endpoint, subject)?;
-        let mut pieces = BTreeMap::new();
-        let mut keep = |kind: &str, bytes: Vec<u8>| {
-            let descriptor = Descriptor::of(kind, &bytes);
-            pieces.insert(descriptor.digest, bytes);
-            descriptor
-        };
-        let config = keep(media_type::EMPTY, b"{}".to_vec());
-        let mut layer = keep(&artifact.kind, artifact.bytes.clone());
+        let mut pieces = Pieces::default();
+        let mut layer = pieces.bytes(&artifact.kind, artifact.bytes.clone());
         let title = ("org.opencontainers.image.title".to_owned(), artifact.name.clone());
         layer.annotations = Some(BTreeMap::from([title]));
-        let manifest = Manifest {
-            artifact_type: Some(artifact.kind.clone()),
-            subject: Some(Descriptor { annotations: None, platform: None, ..image }),
-            ..Manifest::new(config, vec![layer])
-        };
-        let bytes = serde_json::to_vec(&manifest)
-            .map_err(|error| RegistryError::Source(Box::new(error)))?;
-        let top = keep(media_type::MANIFEST, bytes);
+        let image = Descriptor { annotations: None, platform: None, ..image };
+        let top = pieces.artifact(&artifact.kind, layer, Some(image))?;
         let to = Reference { tag: None, digest: Some(top.digest), ..subject.clone() };
-        self.push(&Pieces(pieces), &top, &to, &[])
+        self.push(&pieces, &top, &to, &[])
     }
 
     /// What is attached to an image, as the registry says or, where it does not know, as the

@@ -75,7 +75,7 @@ impl Registry {
                 Err(error) => (error, None),
             };
             let again = match &error {
-                RegistryError::Transport { source, .. } => by_chance(source.as_ref()),
+                RegistryError::Transport { .. } => error.distrust().is_none(),
                 RegistryError::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
                 _ => false,
             };
@@ -163,23 +163,6 @@ impl Registry {
 fn address(text: &str) -> Result<Url, RegistryError> {
     Url::parse(text)
         .map_err(|error| RegistryError::Answer { url: text.to_owned(), problem: error.to_string() })
-}
-
-/// Whether a connection may be better next time: one that is not believed, or is answered
-/// without TLS, is not.
-fn by_chance(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if ["certificate", "corrupt message", "InvalidContentType"]
-            .iter()
-            .any(|mark| text.contains(mark))
-        {
-            return false;
-        }
-        cause = error.source();
-    }
-    true
 }
 
 fn retry_after(answer: &Response) -> Option<Duration> {

@@ -81,8 +81,21 @@ impl Store {
                 garbage.push(entry.path());
             }
         }
+        garbage.extend(self.old_parts(oldest)?);
         garbage.extend(self.sweep()?);
         Ok(garbage)
+    }
+
+    /// Downloads that broke off, and that nobody has gone on with since.
+    fn old_parts(&self, oldest: u64) -> Result<Vec<PathBuf>, StoreError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let mut old = self
+            .entries("downloads", |name| name.ends_with(".part") || name.ends_with(".part.json"))?;
+        old.retain(|path| {
+            let data = fs_err::symlink_metadata(path);
+            data.is_ok_and(|data| u64::try_from(data.mtime()).unwrap_or_default() < oldest)
+        });
+        Ok(old)
     }
 
     fn records(&self) -> Result<Vec<Found>, StoreError> {

@@ -21,6 +21,9 @@ pub struct Reference {
     pub snapshots: Vec<SnapshotId>,
     /// Seconds since the epoch.
     pub created: u64,
+    /// What the caller wants to remember of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<serde_json::Value>,
 }
 
 /// The longest name, in bytes.
@@ -37,11 +40,26 @@ impl Store {
     /// [`StoreError::Name`] when the name is empty, longer than 512 bytes or has control
     /// characters; else when the file system refuses.
     pub fn put_ref(&self, name: &str, snapshots: &[SnapshotId]) -> Result<(), StoreError> {
+        self.put_noted_ref(name, snapshots, None)
+    }
+
+    /// The same, with notes.
+    ///
+    /// # Errors
+    ///
+    /// As [`put_ref`](Self::put_ref).
+    pub fn put_noted_ref(
+        &self,
+        name: &str,
+        snapshots: &[SnapshotId],
+        notes: Option<serde_json::Value>,
+    ) -> Result<(), StoreError> {
         let path = self.ref_path(name)?;
         let reference = Reference {
             name: name.to_owned(),
             snapshots: snapshots.to_vec(),
             created: super::steps::now(),
+            notes,
         };
         Ok(write_whole(&path, &serde_json::to_vec(&reference)?)?)
     }
@@ -199,8 +217,11 @@ mod tests {
         store.put_ref(&long, &stack).unwrap();
         assert!(store.image(&long).is_ok() && store.drop_ref(&long).is_ok());
         store.put_ref("server", &stack[..1]).unwrap();
-        store.put_ref("server", &stack).unwrap();
-        assert_eq!(store.refs().unwrap().len(), 2);
+        let notes = serde_json::json!({ "arch": "amd64" });
+        store.put_noted_ref("server", &stack, Some(notes.clone())).unwrap();
+        let refs = store.refs().unwrap();
+        assert_eq!(refs.len(), 2);
+        assert_eq!((&refs[0].notes, &refs[1].notes), (&None, &Some(notes)));
         let expected: Vec<_> = stack.iter().map(|id| store.snapshot_fs(id).unwrap()).collect();
         for wanted in ["server", "debian:bookworm/amd64", &top.to_string()] {
             assert_eq!(store.image(wanted).unwrap(), expected, "{wanted}");

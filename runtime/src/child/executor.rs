@@ -133,7 +133,7 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Network, Privilege, RootPlan, Stdin};
+    use crate::plan::{Network, Privilege, RootPlan, Stdin, UserPlan};
 
     fn plan(argv: &[&str], path: Option<&str>) -> SandboxPlan {
         SandboxPlan {
@@ -148,6 +148,7 @@ mod tests {
             network: Network::None,
             hostname: String::new(),
             privilege: Privilege::Package,
+            user: UserPlan::default(),
             scratch_bytes: None,
             time_limit_ms: None,
             stdin: Stdin::Null,

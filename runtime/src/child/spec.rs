@@ -7,14 +7,14 @@ use std::path::Path;
 
 use oci_spec::runtime::{
     Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder,
-    LinuxNamespaceType, Mount, MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    LinuxNamespaceType, Mount, MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder, User,
     UserBuilder,
 };
 
 use super::cgroup::CgroupPath;
 use super::rootfs::device_path;
 use crate::messages::SandboxRequest;
-use crate::plan::{Network, Privilege, Stdin};
+use crate::plan::{Network, Privilege, Stdin, UserPlan};
 
 /// What package managers and their maintainer scripts need. Everything counts inside the
 /// user namespace only.
@@ -66,7 +66,7 @@ pub(super) fn specification(
     let capabilities = capabilities(plan.privilege).map_err(text)?;
     let process = ProcessBuilder::default()
         .terminal(plan.stdin == Stdin::Terminal)
-        .user(UserBuilder::default().uid(0u32).gid(0u32).build().map_err(text)?)
+        .user(user(&plan.user).map_err(text)?)
         .args(plan.argv.clone())
         .env(env)
         .cwd(&plan.cwd)
@@ -112,6 +112,14 @@ pub(super) fn specification(
         .linux(linux)
         .build()
         .map_err(text)
+}
+
+fn user(plan: &UserPlan) -> Result<User, oci_spec::OciSpecError> {
+    let user = UserBuilder::default().uid(plan.uid).gid(plan.gid);
+    if plan.groups.is_empty() {
+        return user.build();
+    }
+    user.additional_gids(plan.groups.clone()).build()
 }
 
 fn capabilities(

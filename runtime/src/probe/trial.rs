@@ -6,7 +6,7 @@ use super::{Check, check};
 use crate::identity::Identity;
 use crate::parent::cancel::Cancel;
 use crate::parent::run::{ExitStatus, OutputSink, Stream, run};
-use crate::plan::{Network, Privilege, RootPlan, SandboxPlan, Stdin};
+use crate::plan::{Network, Privilege, RootPlan, SandboxPlan, Stdin, UserPlan};
 
 /// The status of a program that is not found.
 const NOT_FOUND: ExitStatus = ExitStatus::Code(127);
@@ -40,6 +40,7 @@ fn try_one(identity: &Identity) -> Result<(), String> {
         network: Network::None,
         hostname: "probe".into(),
         privilege: Privilege::Package,
+        user: UserPlan::default(),
         scratch_bytes: None,
         time_limit_ms: Some(30_000),
         stdin: Stdin::Null,

@@ -2,14 +2,16 @@
 
 mod context;
 pub mod parse;
+mod steps;
+pub mod words;
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use goldsmith_images::oci::{Reference, Run};
+use goldsmith_images::oci::{Platform, Reference};
 use goldsmith_images::store::SnapshotId;
 use goldsmith_runtime::{
-    ExitStatus, MountPlan, MountSource, Network, Privilege, RootPlan, SandboxPlan, Stdin,
+    ExitStatus, MountPlan, MountSource, Network, Privilege, RootPlan, SandboxPlan, Stdin, UserPlan,
 };
 
 use super::oci::OciBase;
@@ -20,7 +22,9 @@ use crate::phase::key::KeyBuilder;
 use crate::phase::sandbox::Ran;
 use crate::phase::session::overlay;
 use crate::phase::state::State;
-use parse::{Command, Containerfile, Instruction, expand};
+use crate::registry::user::{self, User};
+use parse::{Containerfile, Refused};
+use steps::{Step, platform_arguments};
 
 /// A container file that an element asks for.
 #[derive(Debug, Clone, Default)]
@@ -39,17 +43,9 @@ pub struct Wanted {
 #[derive(Debug, Clone)]
 pub(super) struct FileBase {
     wanted: Wanted,
-    file: Containerfile,
     from: OciBase,
-    run: Run,
-}
-
-/// What instructions change beside files.
-struct Machine {
-    env: BTreeMap<String, String>,
-    arguments: BTreeMap<String, String>,
-    directory: PathBuf,
-    user: String,
+    /// With the number of their line.
+    steps: Vec<(usize, Step)>,
 }
 
 /// Where the context lies in sandboxes.
@@ -78,26 +74,30 @@ impl Bootstrap<'_> {
         let shown = wanted.file.display();
         let text = fs_err::read_to_string(&wanted.file)
             .map_err(|error| Failure::wrap(Kind::Configuration, "the container file", &error))?;
-        let file = Containerfile::read(&text, &wanted.arguments).map_err(|refused| {
+        let refused = |refused: Refused| {
             let message = format!("{shown}, line {}: {}", refused.line, refused.reason);
             Failure::new(Kind::Configuration, message)
                 .hint("FROM, RUN, COPY, ENV, ARG, WORKDIR and USER are understood")
-        })?;
+        };
+        let mut arguments = platform_arguments(&Platform::of_debian(arch));
+        arguments.extend(wanted.arguments.clone());
+        let file = Containerfile::read(&text, &arguments).map_err(refused)?;
         let image = wanted.from.as_ref().unwrap_or(&file.from);
         let reference: Reference = image.parse().map_err(|error| {
             Failure::wrap(Kind::Configuration, format!("{shown}: FROM"), &error)
         })?;
         let (from, resolved) = self.image(&reference, arch)?;
+        let steps = file.steps(&resolved.run, &arguments).map_err(refused)?;
         let mut key = KeyBuilder::new("containerfile")
             .part("manifest", resolved.manifest.to_string())
             .part("unpacker", crate::registry::layers::UNPACKER)
-            .part("instructions", format!("{:?}", file.instructions))
-            .part("offline", self.offline.to_string())
-            .variables(&wanted.arguments);
-        for (_, instruction) in &file.instructions {
-            if let Instruction::Copy { paths, .. } = instruction {
-                let sources = &paths[..paths.len().saturating_sub(1)];
-                key = key.part("context", context::digest(&wanted.context, sources)?);
+            .part("steps", format!("{steps:?}"))
+            .part("offline", self.offline.to_string());
+        for (line, step) in &steps {
+            if let Step::Copy { sources, .. } = step {
+                let digest = context::digest(&wanted.context, sources)
+                    .map_err(|failure| failure.about(format!("{shown}, line {line}")))?;
+                key = key.part("context", digest);
             }
         }
         if let Some(lock) = &self.session.lock {
@@ -108,10 +108,10 @@ impl Bootstrap<'_> {
         }
         let networked = !self.offline
             && self.session.lock.is_none()
-            && file.instructions.iter().any(|(_, one)| matches!(one, Instruction::Run(_)));
+            && steps.iter().any(|(_, step)| matches!(step, Step::Run { .. }));
         let recipe = Recipe { name: name.to_owned(), key: key.finish(), networked };
         let epoch = Some(resolved.made.unwrap_or(epoch));
-        let base = FileBase { wanted: wanted.clone(), file, from, run: resolved.run };
+        let base = FileBase { wanted: wanted.clone(), from, steps };
         let reference = format!("containerfile:{shown}");
         Ok(BasePlan { recipe, epoch, reference, origin: Origin::File(Box::new(base)) })
     }
@@ -120,18 +120,9 @@ impl Bootstrap<'_> {
     pub(super) fn follow(&self, base: &FileBase) -> Result<Done> {
         let done = self.take(&base.from)?;
         let mut stack = done.state.mnt;
-        let user = base.run.user.clone().unwrap_or_default();
-        let mut machine = Machine {
-            env: base.run.variables().into_iter().collect(),
-            arguments: BTreeMap::new(),
-            directory: base.run.directory(),
-            user,
-        };
-        let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        machine.env.entry("PATH".to_owned()).or_insert_with(|| path.to_owned());
-        for (line, instruction) in &base.file.instructions {
+        for (line, step) in &base.steps {
             let at = format!("{}, line {line}", base.wanted.file.display());
-            self.obey(base, &mut machine, instruction, &at, &mut stack)?;
+            self.obey(base, step, &at, &mut stack)?;
         }
         let state = State { mnt: stack, ..State::default() };
         Ok(Done { state, data: done.data, ran: true })
@@ -140,52 +131,41 @@ impl Bootstrap<'_> {
     fn obey(
         &self,
         base: &FileBase,
-        machine: &mut Machine,
-        instruction: &Instruction,
+        step: &Step,
         at: &str,
         stack: &mut Vec<SnapshotId>,
     ) -> Result<()> {
-        match instruction {
-            Instruction::Run(Command::Exec(argv)) => {
-                self.sandbox(machine, argv.clone(), None, at, stack)
+        match step {
+            Step::Run { argv, env, directory, user } => {
+                let mut env = env.clone();
+                let user = match user.as_str() {
+                    "" | "0" | "root" => User::default(),
+                    wanted => {
+                        let layers = self.session.directories(stack)?;
+                        let found = user::find(self.session, &layers, wanted);
+                        found.map_err(|mut failure| {
+                            failure.kind = Kind::Configuration;
+                            failure.about(at)
+                        })?
+                    }
+                };
+                let home = if user.uid == 0 { Some("/root") } else { user.home.as_deref() };
+                let home = home.unwrap_or("/").to_owned();
+                env.entry("HOME".to_owned()).or_insert(home);
+                let (argv, user) = (argv.clone(), user.plan());
+                let command = Command { argv, env, directory: directory.clone(), user };
+                self.sandbox(&command, None, at, stack)
             }
-            Instruction::Run(Command::Shell(script)) => {
-                let argv = ["/bin/sh", "-c", script.as_str()].map(str::to_owned).to_vec();
-                self.sandbox(machine, argv, None, at, stack)
+            Step::Copy { owner, sources, to } => {
+                // Once more: it may have changed since.
+                context::digest(&base.wanted.context, sources)?;
+                let argv = copying(owner.as_deref().unwrap_or_default(), sources, to);
+                self.sandbox(&Command::own(argv), Some(&base.wanted.context), at, stack)
             }
-            Instruction::Copy { owner, paths } => {
-                let paths: Vec<_> = paths.iter().map(|path| machine.filled(path)).collect();
-                let owner = owner.as_deref().map(|owner| machine.filled(owner));
-                let sources = paths.len().saturating_sub(1);
-                context::digest(&base.wanted.context, &paths[..sources])?;
-                let argv = machine.copying(&paths, owner);
-                self.sandbox(&machine.as_root(), argv, Some(&base.wanted.context), at, stack)
-            }
-            Instruction::Env(pairs) => {
-                let filled: Vec<_> = pairs
-                    .iter()
-                    .map(|(name, value)| (name.clone(), machine.filled(value)))
-                    .collect();
-                machine.env.extend(filled);
-                Ok(())
-            }
-            Instruction::Arg(name, default) => {
-                let given = base.wanted.arguments.get(name).cloned();
-                let value = given.or_else(|| default.as_deref().map(|text| machine.filled(text)));
-                if let Some(value) = value {
-                    machine.arguments.insert(name.clone(), value);
-                }
-                Ok(())
-            }
-            Instruction::Workdir(path) => {
-                machine.directory = inside(&machine.directory, &machine.filled(path));
-                let directory = machine.directory.display().to_string();
-                let argv = ["/bin/mkdir", "-p", directory.as_str()].map(str::to_owned).to_vec();
-                self.sandbox(&machine.as_root(), argv, None, at, stack)
-            }
-            Instruction::User(user) => {
-                machine.user = machine.filled(user);
-                Ok(())
+            Step::Directory(path) => {
+                let path = path.display().to_string();
+                let argv = ["/bin/mkdir", "-p", path.as_str()].map(str::to_owned).to_vec();
+                self.sandbox(&Command::own(argv), None, at, stack)
             }
         }
     }
@@ -194,8 +174,7 @@ impl Bootstrap<'_> {
     /// tree when it cannot cope with the overlay.
     fn sandbox(
         &self,
-        machine: &Machine,
-        argv: Vec<String>,
+        command: &Command,
         context: Option<&Path>,
         at: &str,
         stack: &mut Vec<SnapshotId>,
@@ -205,7 +184,7 @@ impl Bootstrap<'_> {
         let lowers = session.directories(stack)?;
         let pending = session.pending()?;
         let root = RootPlan::Overlay(overlay(lowers.clone(), &pending));
-        let mut plan = self.sandbox_plan(machine, argv, context, root)?;
+        let mut plan = self.sandbox_plan(command, context, root)?;
         let ran = session.run("containerfile", &plan)?;
         if ran.outcome.status == ExitStatus::Code(0) {
             return session.push(stack, pending, "containerfile");
@@ -228,8 +207,7 @@ impl Bootstrap<'_> {
 
     fn sandbox_plan(
         &self,
-        machine: &Machine,
-        argv: Vec<String>,
+        command: &Command,
         context: Option<&Path>,
         root: RootPlan,
     ) -> Result<SandboxPlan> {
@@ -244,15 +222,12 @@ impl Bootstrap<'_> {
             let source = MountSource::Text(text);
             mounts.push(MountPlan { target: "/etc/resolv.conf".into(), source, read_only: true });
         }
-        let mut env = machine.arguments.clone();
-        env.extend(machine.env.clone());
-        env.entry("HOME".to_owned()).or_insert_with(|| "/root".to_owned());
         Ok(SandboxPlan {
             id_hint: "containerfile".to_owned(),
             root,
-            argv: machine.by_user(argv),
-            env: env.into_iter().collect(),
-            cwd: machine.directory.clone(),
+            argv: command.argv.clone(),
+            env: command.env.clone().into_iter().collect(),
+            cwd: command.directory.clone(),
             mounts,
             devices: Vec::new(),
             formats: self.formats()?,
@@ -261,6 +236,7 @@ impl Bootstrap<'_> {
             privilege: Privilege::Package,
             time_limit_ms: None,
             stdin: Stdin::Null,
+            user: command.user.clone(),
             scratch_bytes: None,
         })
     }
@@ -283,34 +259,27 @@ impl Bootstrap<'_> {
     }
 }
 
-impl Machine {
-    /// The same for what goldsmith itself runs.
-    fn as_root(&self) -> Self {
-        Self {
-            env: self.env.clone(),
-            arguments: BTreeMap::new(),
-            directory: PathBuf::from("/"),
-            user: String::new(),
-        }
-    }
+/// What runs in one sandbox.
+struct Command {
+    argv: Vec<String>,
+    env: BTreeMap<String, String>,
+    directory: PathBuf,
+    user: UserPlan,
+}
 
-    fn filled(&self, text: &str) -> String {
-        expand(text, &|name| self.env.get(name).or_else(|| self.arguments.get(name)).cloned())
+impl Command {
+    /// A command of goldsmith's own, by root.
+    fn own(argv: Vec<String>) -> Self {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let env =
+            BTreeMap::from([pair("HOME", "/root"), pair("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")]);
+        Self { argv, env, directory: PathBuf::from("/"), user: UserPlan::default() }
     }
+}
 
-    /// The command as the user of the image, by its own su.
-    fn by_user(&self, argv: Vec<String>) -> Vec<String> {
-        let user = self.user.split(':').next().unwrap_or_default();
-        if ["", "0", "root"].contains(&user) {
-            return argv;
-        }
-        let words = shlex::try_join(argv.iter().map(String::as_str)).unwrap_or_default();
-        ["/bin/su", "-s", "/bin/sh", "-m", user, "-c", words.as_str()].map(str::to_owned).to_vec()
-    }
-
-    /// Copies from the context as root, the context's own owners forgotten.
-    fn copying(&self, paths: &[String], owner: Option<String>) -> Vec<String> {
-        const SCRIPT: &str = r#"set -eu
+/// Copies from the context as root, the context's own owners forgotten.
+fn copying(owner: &str, sources: &[String], to: &str) -> Vec<String> {
+    const SCRIPT: &str = r#"set -eu
 umask 0
 owner=$1 to=$2
 shift 2
@@ -324,31 +293,7 @@ for from in "$@"; do
     fi
     [ -z "$owner" ] || chown -R "$owner" "$to"
 done"#;
-        let (to, from) =
-            paths.split_last().map_or(("/", &[][..]), |(to, from)| (to.as_str(), from));
-        let mut destination = inside(&self.directory, to).display().to_string();
-        if to.ends_with('/') || to == "." {
-            destination.push('/');
-        }
-        let mut argv = ["/bin/sh", "-c", SCRIPT, "copy"].map(str::to_owned).to_vec();
-        argv.extend([owner.unwrap_or_default(), destination]);
-        argv.extend(from.iter().map(|path| format!("{CONTEXT}/{}", path.trim_start_matches('/'))));
-        argv
-    }
-}
-
-/// `path` seen from `directory`, never above the root.
-fn inside(directory: &Path, path: &str) -> PathBuf {
-    let start = if path.starts_with('/') { Path::new("/") } else { directory };
-    let mut out = start.to_path_buf();
-    for part in Path::new(path).components() {
-        match part {
-            Component::Normal(name) => out.push(name),
-            Component::ParentDir => {
-                out.pop();
-            }
-            _ => {}
-        }
-    }
-    out
+    let mut argv = ["/bin/sh", "-c", SCRIPT, "copy", owner, to].map(str::to_owned).to_vec();
+    argv.extend(sources.iter().map(|path| format!("{CONTEXT}/{}", path.trim_start_matches('/'))));
+    argv
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use super::words::{fill, split};
+
 /// A line that is not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
@@ -26,8 +28,8 @@ pub enum Instruction {
     },
     /// Variables of the image.
     Env(Vec<(String, String)>),
-    /// A variable of the build, with its default.
-    Arg(String, Option<String>),
+    /// Variables of the build, with their defaults.
+    Arg(Vec<(String, Option<String>)>),
     /// Where commands run from here on.
     Workdir(String),
     /// Who runs them.
@@ -48,6 +50,8 @@ pub enum Command {
 pub struct Containerfile {
     /// The image to begin with, arguments expanded.
     pub from: String,
+    /// Arguments of the lines before it: ARG without a default makes them visible again.
+    pub before: BTreeMap<String, String>,
     /// Instructions with the number of their line.
     pub instructions: Vec<(usize, Instruction)>,
 }
@@ -74,16 +78,20 @@ impl Containerfile {
             }
             match (word.as_str(), &from) {
                 ("FROM", None) => {
-                    let image = from_image(rest, &before).map_err(refuse)?;
+                    let image = from_image(rest, &before, arguments).map_err(refuse)?;
                     from = Some(image);
                 }
                 ("FROM", Some(_)) => {
                     return Err(refuse("a second FROM: stages are not supported".to_owned()));
                 }
                 ("ARG", None) => {
-                    let (name, default) = argument(rest);
-                    if let Some(value) = arguments.get(&name).cloned().or(default) {
-                        before.insert(name, value);
+                    for (name, default) in defaults(rest).map_err(refuse)? {
+                        let value = |name: &str| before.get(name).cloned();
+                        let default = default.map(|text| fill(&text, &value));
+                        let default = default.transpose().map_err(refuse)?;
+                        if let Some(value) = arguments.get(&name).cloned().or(default) {
+                            before.insert(name, value);
+                        }
                     }
                 }
                 (_, None) => return Err(refuse(format!("{word} before FROM"))),
@@ -91,7 +99,7 @@ impl Containerfile {
             }
         }
         let nothing = || Refused { line: 1, reason: "there is no FROM".to_owned() };
-        Ok(Self { from: from.ok_or_else(nothing)?, instructions })
+        Ok(Self { from: from.ok_or_else(nothing)?, before, instructions })
     }
 }
 
@@ -107,17 +115,18 @@ fn one(word: &str, rest: &str) -> Result<Instruction, String> {
         }),
         "COPY" => copy(rest)?,
         "ENV" => Instruction::Env(variables(rest)?),
-        "ARG" => {
-            let (name, default) = argument(rest);
-            Instruction::Arg(name, default)
-        }
+        "ARG" => Instruction::Arg(defaults(rest)?),
         "WORKDIR" => Instruction::Workdir(rest.to_owned()),
         "USER" => Instruction::User(rest.to_owned()),
         other => return Err(format!("{other} is not supported")),
     })
 }
 
-fn from_image(rest: &str, arguments: &BTreeMap<String, String>) -> Result<String, String> {
+fn from_image(
+    rest: &str,
+    before: &BTreeMap<String, String>,
+    arguments: &BTreeMap<String, String>,
+) -> Result<String, String> {
     let words: Vec<_> = rest.split_whitespace().collect();
     let image = match words.as_slice() {
         [image] => image,
@@ -128,7 +137,12 @@ fn from_image(rest: &str, arguments: &BTreeMap<String, String>) -> Result<String
         }
         _ => return Err("FROM takes one image".to_owned()),
     };
-    let image = expand(image, &|name| arguments.get(name).cloned());
+    // What is built is known without an ARG here.
+    let built = |name: &str| {
+        let known = name.starts_with("TARGET") || name.starts_with("BUILD");
+        arguments.get(name).filter(|_| known).cloned()
+    };
+    let image = fill(image, &|name| before.get(name).cloned().or_else(|| built(name)))?;
     match image.as_str() {
         "" => Err("FROM has a variable without a value".to_owned()),
         "scratch" => Err("FROM scratch is not supported".to_owned()),
@@ -150,9 +164,10 @@ fn copy(rest: &str) -> Result<Instruction, String> {
         }
         rest = after.trim_start();
     }
-    let paths = list(rest)
-        .or_else(|| shlex::split(rest))
-        .ok_or_else(|| "COPY has a quote without its end".to_owned())?;
+    let paths = match list(rest) {
+        Some(paths) => paths,
+        None => split(rest).map_err(|problem| format!("COPY: {problem}"))?,
+    };
     if paths.len() < 2 {
         return Err("COPY takes sources and a destination".to_owned());
     }
@@ -165,7 +180,7 @@ fn variables(rest: &str) -> Result<Vec<(String, String)>, String> {
     if !first.contains('=') {
         return Ok(vec![(first.to_owned(), value.trim().to_owned())]);
     }
-    let words = shlex::split(rest).ok_or_else(|| "ENV has a quote without its end".to_owned())?;
+    let words = split(rest).map_err(|problem| format!("ENV: {problem}"))?;
     let pair = |word: String| match word.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => Err(format!("ENV: {word} is not NAME=VALUE")),
@@ -173,14 +188,14 @@ fn variables(rest: &str) -> Result<Vec<(String, String)>, String> {
     words.into_iter().map(pair).collect()
 }
 
-fn argument(rest: &str) -> (String, Option<String>) {
-    match rest.split_once('=') {
-        Some((name, value)) => {
-            let plain = value.trim_matches(['"', '\'']);
-            (name.trim().to_owned(), Some(plain.to_owned()))
-        }
-        None => (rest.to_owned(), None),
-    }
+/// `NAME`, `NAME=DEFAULT`, or several of them.
+fn defaults(rest: &str) -> Result<Vec<(String, Option<String>)>, String> {
+    let words = split(rest).map_err(|problem| format!("ARG: {problem}"))?;
+    let pair = |word: String| match word.split_once('=') {
+        Some((name, default)) => (name.to_owned(), Some(default.to_owned())),
+        None => (word, None),
+    };
+    Ok(words.into_iter().map(pair).collect())
 }
 
 /// A JSON list of strings.
@@ -221,44 +236,6 @@ fn logical_lines(text: &str) -> Result<Vec<(usize, String)>, Refused> {
     Ok(lines)
 }
 
-/// Expands `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+instead}`; `\$` is a dollar.
-pub fn expand(text: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        if rest[..at].ends_with('\\') {
-            out.push_str(&rest[..at - 1]);
-            out.push('$');
-            rest = &rest[at + 1..];
-            continue;
-        }
-        out.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        if let Some((inner, end)) = after.strip_prefix('{').and_then(|text| text.split_once('}')) {
-            let filled = |name: &str| value(name).filter(|text| !text.is_empty());
-            let text = if let Some((name, default)) = inner.split_once(":-") {
-                filled(name).unwrap_or_else(|| expand(default, value))
-            } else if let Some((name, instead)) = inner.split_once(":+") {
-                filled(name).map(|_| expand(instead, value)).unwrap_or_default()
-            } else {
-                value(inner).unwrap_or_default()
-            };
-            out.push_str(&text);
-            rest = end;
-            continue;
-        }
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let end = after.find(|c| !plain(c)).unwrap_or(after.len());
-        if end == 0 {
-            out.push('$');
-        }
-        out.push_str(&value(&after[..end]).unwrap_or_default());
-        rest = &after[end..];
-    }
-    out.push_str(rest);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,9 +254,9 @@ mod tests {
         let expected = [
             (6, Instruction::Run(Command::Shell("dnf install -y findutils  util-linux".into()))),
             (9, Instruction::Run(Command::Exec(vec!["true".into(), "a b".into()]))),
-            (10, Instruction::Env(vec![pair("A", "1"), pair("B", "x y")])),
+            (10, Instruction::Env(vec![pair("A", "1"), pair("B", "\"x y\"")])),
             (11, Instruction::Env(vec![pair("OLD", "some words")])),
-            (12, Instruction::Arg("WITH".into(), Some("$A".into()))),
+            (12, Instruction::Arg(vec![("WITH".into(), Some("$A".into()))])),
             (
                 13,
                 Instruction::Copy {
@@ -307,26 +284,14 @@ mod tests {
             ("FROM a\nRUN <<EOF\nx\nEOF", 2, "here-document"),
             ("FROM a\nCOPY --from=b x /", 2, "COPY --from"),
             ("FROM a\nCOPY x", 2, "destination"),
+            ("FROM a\nCOPY x \"y", 2, "quote"),
+            ("FROM a$B${C", 1, "no end"),
             ("FROM a\nENV A=1 B", 2, "B is not NAME=VALUE"),
             ("FROM a\nRUN", 2, "says nothing"),
             ("# escape=`\nFROM a", 1, "escape"),
         ] {
             let refused = read(text).unwrap_err();
             assert!(refused.line == line && refused.reason.contains(words), "{text}: {refused:?}");
-        }
-    }
-
-    #[test]
-    fn variables_expand_as_in_container_files() {
-        let value = |name: &str| (name == "A").then(|| "a".to_owned());
-        for (text, expanded) in [
-            ("x${A}y$A.z", "xaya.z"),
-            ("${B:-b$A}", "ba"),
-            ("${A:+set}${B:+set}", "set"),
-            ("\\$A $", "$A $"),
-            ("$B", ""),
-        ] {
-            assert_eq!(expand(text, &value), expanded);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::disk::test_support::{have, run};
 
 /// A disk in memory.
 #[derive(Debug)]
-struct Memory(Vec<u8>);
+pub(super) struct Memory(pub(super) Vec<u8>);
 
 impl Medium for Memory {
     fn size(&self) -> u64 {
@@ -102,7 +102,8 @@ fn read_medium(disk: Arc<dyn Medium>) -> bool {
 }
 
 /// Takes a stream and refuses one that cannot be honest.
-struct Counting(u64);
+#[derive(Default)]
+pub(super) struct Counting(u64);
 
 impl std::io::Write for Counting {
     fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {

@@ -4,6 +4,7 @@ mod btrfs;
 mod damage;
 mod disks;
 mod ext;
+mod hostile;
 mod qcow2;
 mod squashfs;
 mod xfs;
