@@ -179,7 +179,7 @@ impl Spec {
 
     fn parse(text: &str) -> Result<Self> {
         let wrong = |message: String| Failure::new(Kind::Configuration, message);
-        let spec: Self = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+        let spec: Self = toml::from_str(text).map_err(|error| wrong(located(text, &error)))?;
         if spec.checks().is_empty() {
             return Err(wrong("it asserts nothing".to_owned())
                 .hint("docs/guests.md lists what can be asserted"));
@@ -200,6 +200,14 @@ impl Spec {
         }
         Ok(spec)
     }
+}
+
+/// The error with its line, on one line.
+fn located(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default().trim();
+    format!("line {}: {}: {line}", number + 1, error.message())
 }
 
 #[cfg(test)]
