@@ -6,6 +6,14 @@ use std::sync::Arc;
 
 use crate::tree::{Entry, Kind, Source, Tree};
 
+/// Says that a test goes without what the host lacks. Where `GOLDSMITH_REQUIRE` names
+/// anything, as CI does, a test that could not look is a failure.
+pub(crate) fn lacks(reason: &str) {
+    let required = std::env::var("GOLDSMITH_REQUIRE").unwrap_or_default();
+    assert!(required.is_empty(), "GOLDSMITH_REQUIRE={required}, but {reason}");
+    eprintln!("skipped: {reason}");
+}
+
 /// Whether the host has a tool; says so when a test goes without.
 pub(crate) fn have(tool: &str) -> bool {
     let found = std::env::var_os("PATH")
@@ -15,21 +23,18 @@ pub(crate) fn have(tool: &str) -> bool {
         .chain(["/sbin".into(), "/usr/sbin".into()])
         .any(|dir| dir.join(tool).exists());
     if !found {
-        println!("skipped: {tool} is not installed");
+        lacks(&format!("{tool} is not installed"));
     }
     found
 }
 
 /// Whether a test may mount: root, loop devices, a mount name space of its own.
 pub(crate) fn can_mount() -> bool {
-    let can = rustix::process::geteuid().is_root()
-        && Path::new("/dev/loop-control").exists()
-        && have("unshare")
-        && have("mount");
+    let can = rustix::process::geteuid().is_root() && Path::new("/dev/loop-control").exists();
     if !can {
-        println!("skipped: mounting needs root and loop devices");
+        lacks("mounting needs root and loop devices");
     }
-    can
+    can && have("unshare") && have("mount")
 }
 
 /// Runs a tool and returns what it printed, or fails the test with it.

@@ -6,6 +6,7 @@
 
 use std::process::Stdio;
 
+use super::super::test_support::lacks;
 use super::*;
 
 const TOKEN: &str = "the-disk-boots";
@@ -36,11 +37,11 @@ struct Grub {
 impl Grub {
     fn find(scratch: &Path) -> Option<Self> {
         let usr = std::env::var_os("GOLDSMITH_TEST_GRUB").map_or("/usr".into(), PathBuf::from);
-        let found = usr.join("bin/grub-mkimage").exists() && have("qemu-system-x86_64");
-        if !found {
-            println!("skipped: GRUB or QEMU is not installed");
+        if !usr.join("bin/grub-mkimage").exists() {
+            lacks("GRUB is not installed");
+            return None;
         }
-        found.then(|| Self { usr, scratch: scratch.to_owned() })
+        have("qemu-system-x86_64").then(|| Self { usr, scratch: scratch.to_owned() })
     }
 
     fn core(&self, platform: &str, label: &str, disk: &[&str]) -> Vec<u8> {
@@ -124,7 +125,7 @@ fn grub_boots_by_uefi_from_the_esp() {
     let scratch = tempfile::tempdir().unwrap();
     let Some(grub) = Grub::find(scratch.path()) else { return };
     if !Path::new(FIRMWARE).exists() {
-        println!("skipped: no {FIRMWARE}");
+        lacks(&format!("{FIRMWARE} is not installed"));
         return;
     }
     let disk = scratch.path().join("disk");
