@@ -238,9 +238,6 @@ pub(crate) fn tidy(tree: &mut Tree, system: &System) {
         .map(|path| path.trim_start_matches('/').as_bytes().to_vec())
         .collect();
     tree.remove_where(|entry| lost.iter().any(|path| entry.is_below(path)));
-    for entry in &mut tree.entries {
-        entry.xattrs.retain(|(name, _)| name != b"security.selinux");
-    }
 }
 
 fn qcow2_failure(error: &Qcow2Error, path: &Path) -> Failure {

@@ -3,6 +3,7 @@
 //! The tests share one cache of downloads and steps; each names what it adds by an element
 //! of its own. The archive is the one that this machine is set up for.
 
+mod attributes;
 mod bad_hooks;
 mod board;
 mod choice;
@@ -21,6 +22,7 @@ mod hooks;
 mod image;
 mod kernels;
 mod lock;
+mod memory;
 mod once;
 mod plans;
 mod probe;
@@ -32,6 +34,8 @@ mod registry_access;
 mod rpm;
 mod scratch;
 mod selftest;
+mod store;
+mod tiny;
 mod verify;
 
 use std::process::Command;

@@ -356,3 +356,45 @@ fn fetched_from_others(
     ensure!(ran.status == 1 && ran.stderr.contains("404"), "{ran:#?}");
     Ok(())
 }
+
+// I21: a name that comes to stand for something else is never answered from what it stood for, and
+// what lies on another layer is another layer, whatever its digest.
+#[test]
+fn a_tag_that_moves_is_another_base_i21() -> Result<()> {
+    let env = TestEnv::new()?;
+    let registry = DockerRegistry::start(env.directory.path())?;
+    let host = registry.host.clone();
+    let name = format!("{host}/moves/app:1");
+    let top = "{\"etc/top\": \"of both\\n\"}";
+    let layers = |mark: &str| format!("{{\"etc/mark\": \"{mark} {host}\\n\"}}");
+    let (good, bad) = (layers("good"), layers("bad"));
+    let first = crate::tiny::push(&env, "good", &[&good, top], &name)?;
+    env.element("moving/element-provides", "operating-system\n")?;
+    env.element("moving/environment.d/10-x.bash", "export DISTRO_NAME=debian\n")?;
+    env.element("moving/base.yaml", "oci:\n  image: ${DIB_MOVING}\n")?;
+    let mark = |image: &str, more: &[&str]| -> Result<String> {
+        let mut command = env.command("goldsmith")?;
+        let line = ["build", "-n", "-a", "amd64", "-t", "tar", "-o", "x"];
+        let vars = [("DIB_MOVING", image), ("GOLDSMITH_PLAIN_HTTP", host.as_str())];
+        ok(&goldsmith_tests::ran(command.args(line).args(more).arg("moving").envs(vars))?)?;
+        ensure!(crate::member(&env.path("x.tar"), "./etc/top")? == "of both\n");
+        let text = crate::member(&env.path("x.tar"), "./etc/mark")?;
+        Ok(text.split(' ').next().unwrap_or_default().to_owned())
+    };
+    ensure!(mark(&name, &[])? == "good");
+    let second = crate::tiny::push(&env, "bad", &[&bad, top], &name)?;
+    ensure!(first != second);
+    let pinned = |digest: &str| format!("{host}/moves/app@{digest}");
+    // Asked anew, the tag is the second image; the first one's digest is the first.
+    ensure!(mark(&name, &["--refresh"])? == "bad");
+    ensure!(mark(&pinned(&first), &[])? == "good");
+    ensure!(mark(&pinned(&second), &[])? == "bad");
+    // Nobody is asked: each name is what it was last known to be.
+    drop(registry);
+    ensure!(mark(&name, &["--offline"])? == "bad");
+    ensure!(mark(&pinned(&first), &["--offline"])? == "good");
+    for image in [&name, &pinned(&first), &pinned(&second)] {
+        let _unknown = env.run(&["store", "rm", image])?;
+    }
+    Ok(())
+}

@@ -50,7 +50,10 @@ fn every_verb_has_help() -> Result<()> {
         "store",
         "store ls",
         "store rm",
+        "store du",
         "store gc",
+        "store prune",
+        "store fsck",
         "elements",
         "elements list",
         "elements show",
@@ -78,6 +81,9 @@ fn wrong_usage_is_status_2() -> Result<()> {
         &["ramdisk"],
         &["build", "-t", "floppy", "fake-os"],
         &["run", "--", "true"],
+        &["store", "prune"],
+        &["store", "prune", "--max-size", "many"],
+        &["store", "prune", "--max-size", "50%"],
     ] {
         let ran = env.run(words)?;
         ensure!(ran.status == 2 && !ran.stderr.is_empty(), "{words:?}: {ran:?}");

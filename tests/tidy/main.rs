@@ -113,6 +113,21 @@ fn libcontainer_is_named_in_the_helper_only() {
 }
 
 #[test]
+fn attacks_have_the_tests_that_their_table_names() {
+    let table = fs_err::read_to_string(root().join("docs/attacks.md")).expect("the table");
+    let code: String = tracked(".rs").into_iter().map(|(_, text)| text).collect();
+    let mut numbers = 0;
+    for line in table.lines().filter(|line| line.starts_with("| I")) {
+        numbers += 1;
+        assert!(line.starts_with(&format!("| I{numbers} |")), "{line}");
+        for name in line.split('`').skip(1).step_by(2) {
+            assert!(code.contains(&format!("fn {name}()")), "{name} is no test");
+        }
+    }
+    assert_eq!(numbers, 30);
+}
+
+#[test]
 fn no_element_is_named_in_rust() {
     let names: Vec<_> = fs_err::read_dir(root().join("elements"))
         .expect("there are elements")

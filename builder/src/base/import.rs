@@ -24,14 +24,14 @@ pub(super) fn unpack(file: fs_err::File, form: Form, root: &Path) -> Result<()> 
     fs_err::set_permissions(root, usual).map_err(|error| error.to_string())?;
     let mut writer = RootWriter::open(root).map_err(|error| chain(&error))?;
     // Names that mean something in layers are files like all others here.
-    let limits = Limits { whiteouts: false, ..Limits::default() };
+    let limits = Limits { whiteouts: false, list: false, ..Limits::default() };
     if form.shape == Shape::Tar {
         let stream: Box<dyn Read> = match form.compression {
             None => Box::new(BufReader::with_capacity(1 << 17, file)),
             Some(method) => decompress(file, method).map_err(|error| error.to_string())?,
         };
-        let extracted = extract(stream, &mut writer, &limits).map_err(|error| chain(&error))?;
-        if !extracted.paths.iter().any(|path| path == b"etc" || path.starts_with(b"etc/")) {
+        extract(stream, &mut writer, &limits).map_err(|error| chain(&error))?;
+        if fs_err::symlink_metadata(root.join("etc")).is_err() {
             return Err("the archive holds no root file system (with /etc)".to_owned());
         }
     } else {

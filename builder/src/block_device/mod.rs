@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 
 pub use layout::OtherDisk;
 pub use resolved::{Graph, graph, list_form};
-pub use size::{explicit_size_kib, image_size_kib, is_efi};
+pub use size::{absolute, explicit_size_kib, image_size_kib, is_efi};
 
 use goldsmith_images::disk::layout::Ext4Options;
 

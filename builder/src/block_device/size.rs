@@ -104,6 +104,16 @@ impl Size {
     }
 }
 
+/// Reads a number of bytes with a unit, for instance `20GiB`.
+///
+/// # Errors
+///
+/// When it is none, or a part of something, with the message for the user.
+pub fn absolute(text: &str) -> Result<u64, String> {
+    let wanted = || format!("{text:?} is of nothing: a number of bytes is wanted");
+    Size::parse(text)?.bytes().ok_or_else(wanted)
+}
+
 /// A decimal number times `factor`, rounded down; nine digits of its fraction count.
 fn scaled(number: &str, factor: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -122,6 +132,12 @@ fn scaled(number: &str, factor: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_absolute_is_of_nothing() {
+        assert_eq!(absolute("2GiB"), Ok(2 << 30));
+        assert!(absolute("50%").is_err() && absolute("many").is_err());
+    }
 
     #[test]
     fn units_and_percent() {

@@ -20,8 +20,8 @@ pub struct ImageToTarArgs {
 /// How well the archive is compressed: it is a cache, read once a build.
 const LEVEL: u32 = 3;
 
-/// Runs the verb: packs the system on a disk, with what is mounted below it, the same bytes
-/// every time. Security contexts stay behind, as diskimage-builder leaves them.
+/// Runs the verb: packs the system on a disk, with what is mounted below it, all attributes
+/// included, the same bytes every time.
 ///
 /// # Errors
 ///

@@ -40,7 +40,9 @@ pub fn unpack(parent: &Path) -> Result<Shipped> {
     }
     let digest = hex::encode(hasher.finalize());
     let place = parent.join(&digest[..32]);
-    if !place.exists() {
+    if place.exists() {
+        goldsmith_images::store::touch(&place);
+    } else {
         let failed =
             |error: std::io::Error| Failure::wrap(Kind::Host, "the shipped elements", &error);
         let aside = tempfile::tempdir_in(parent).map_err(failed)?;

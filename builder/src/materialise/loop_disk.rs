@@ -295,16 +295,12 @@ impl<'a> LoopImage<'a> {
                 use std::os::fd::AsFd as _;
                 run_write(identity, &message, &[writer.as_fd()])
             });
-            let limits = Limits { whiteouts: false, ..Limits::default() };
-            let done =
-                RootWriter::open(&stage).map_err(|error| host(&error)).and_then(|mut root| {
-                    let done = extract(reader, &mut root, &limits).map_err(|error| host(&error))?;
-                    for node in &done.devices {
-                        root.node(&node.path, node.kind, node.device, &node.attributes)
-                            .map_err(|error| host(&error))?;
-                    }
-                    root.finish().map_err(|error| host(&error))
-                });
+            let limits = Limits { whiteouts: false, list: false, ..Limits::default() };
+            let root = RootWriter::open_mounted(&stage).map_err(|error| host(&error));
+            let done = root.and_then(|mut root| {
+                extract(reader, &mut root, &limits).map_err(|error| host(&error))?;
+                root.finish().map_err(|error| host(&error))
+            });
             let sent = sent.join().unwrap_or_else(|_panic| {
                 Err(Failure::new(Kind::Internal, "the thread that reads the layers panicked"))
             });

@@ -81,7 +81,8 @@ fn docker_name(request: &Request) -> Result<String> {
 
 /// Writes an image: the base as one layer, what was made of it as another.
 ///
-/// Device nodes are left out, as everywhere among such images: whoever runs them makes `/dev`.
+/// Device nodes in `/dev` are left out, as everywhere among such images: whoever runs them makes
+/// that. Those elsewhere are the image's own.
 ///
 /// # Errors
 ///
@@ -96,8 +97,10 @@ pub fn write(
     let merge = |layers: &[PathBuf]| {
         let mut tree = Tree::merge(layers).map_err(|error| chain(&error))?;
         tree.normalise(rules);
-        tree.entries
-            .retain(|one| !matches!(one.kind, EntryKind::Char { .. } | EntryKind::Block { .. }));
+        tree.entries.retain(|one| {
+            let node = matches!(one.kind, EntryKind::Char { .. } | EntryKind::Block { .. });
+            !(node && one.path.starts_with(b"dev/"))
+        });
         Ok::<_, String>(tree)
     };
     let full = merge(layers)?;

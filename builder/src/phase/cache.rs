@@ -165,3 +165,85 @@ impl Session {
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
+
+#[cfg(test)]
+mod tests {
+    use goldsmith_images::store::Store;
+    use goldsmith_runtime::{Cancel, Identity};
+    use serde_json::json;
+
+    use super::super::key::KeyBuilder;
+    use super::*;
+    use crate::report::{Options, Reporter};
+
+    // I22: there is no cache that others can write to; a record that somebody got in all the same
+    // counts for nothing unless it fits in every part, and the step is then made.
+    #[test]
+    fn planted_records_are_ignored_and_the_step_is_made_i22() {
+        let directory = tempfile::tempdir().unwrap();
+        let Ok(identity) = Identity::detect() else {
+            let required = std::env::var("GOLDSMITH_REQUIRE").unwrap_or_default();
+            assert!(required.is_empty(), "this host has no ids to map");
+            return;
+        };
+        let session = Session {
+            store: Store::open(directory.path()).unwrap(),
+            identity,
+            reporter: Reporter::new(Options::default()),
+            cancel: Cancel::default(),
+            refresh: false,
+            lock: None,
+            max_age: std::time::Duration::from_secs(60),
+        };
+        let snapshot = |map: &str| {
+            let pending = session.store.pending().unwrap();
+            fs_err::create_dir(pending.upper()).unwrap();
+            let meta =
+                goldsmith_images::store::SnapshotMeta::new("x", map.to_owned(), Vec::new(), false);
+            session.store.commit(pending, meta).unwrap()
+        };
+        let map = session.identity.fingerprint();
+        let (good, foreign) = (snapshot(&map), snapshot("another map"));
+        let state = |ids: &[&SnapshotId]| State {
+            mnt: ids.iter().map(|id| (*id).clone()).collect(),
+            ..State::default()
+        };
+        let record = |created: u64, before: State, after: State| {
+            let snapshots: Vec<_> = after.snapshots().collect();
+            json!({ "created": created, "snapshots": snapshots, "name": "x", "seconds": 0.0,
+                    "before": before, "state": after })
+        };
+        let honest = record(now(), State::default(), state(&[&good]));
+        let mut gone = honest.clone();
+        gone["snapshots"] = json!([good, "nobodysname"]);
+        let mut climbing = honest.clone();
+        climbing["snapshots"] = json!(["../../etc"]);
+        let recipe = |key: &str| {
+            let key = KeyBuilder::new("test").part("case", key).finish();
+            Recipe { name: "x".into(), key, networked: true }
+        };
+        for (case, planted) in [
+            ("no record", json!({ "created": now(), "snapshots": [good] })),
+            ("a snapshot that is not there", gone),
+            ("a path", climbing),
+            ("another's ids", record(now(), State::default(), state(&[&foreign]))),
+            ("other trees below", record(now(), state(&[&good]), state(&[&good]))),
+            ("an age", record(1, State::default(), state(&[&good]))),
+        ] {
+            let recipe = recipe(case);
+            session.store.put_step(recipe.key.as_str(), &planted).unwrap();
+            let before = Done::default();
+            assert!(session.look_up(&recipe, &before).unwrap().hit().is_none(), "{case}");
+            let made = Done { state: state(&[&good]), ..Done::default() };
+            let done = session.step(&recipe, &before, || Ok(made)).unwrap();
+            assert!(done.ran, "{case}");
+            let again = session.look_up(&recipe, &before).unwrap().hit();
+            assert_eq!(again.map(|done| done.state), Some(state(&[&good])), "{case}");
+        }
+        // The legal twin; and under another key it is nobody's.
+        let twin = recipe("twin");
+        session.store.put_step(twin.key.as_str(), &honest).unwrap();
+        assert!(session.look_up(&twin, &Done::default()).unwrap().hit().is_some());
+        assert!(session.look_up(&recipe("other"), &Done::default()).unwrap().hit().is_none());
+    }
+}

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, Kind, Result};
 
 /// Every job there is.
-pub const JOBS: [Job; 15] = [
+pub const JOBS: [Job; 16] = [
     goldsmith_runtime::PROBE_JOB,
     goldsmith_runtime::privileged::HOLD_JOB,
     Job { name: "remove", run: remove_job },
@@ -23,6 +23,7 @@ pub const JOBS: [Job; 15] = [
     Job { name: "settle-base", run: crate::base::jobs::settle },
     Job { name: "unpack-layer", run: crate::registry::layers::unpack_job },
     Job { name: "image-user", run: crate::registry::user::find_job },
+    Job { name: "sizes", run: crate::cli::store::sizes::job },
     Job { name: "measure", run: crate::materialise::jobs::measure },
     Job { name: "write", run: crate::materialise::write::write },
     Job { name: "boot-code", run: crate::materialise::jobs::boot_code },

@@ -17,7 +17,7 @@ use crate::phase::key::KeyBuilder;
 use crate::phase::session::{CACHE_FULL, Session};
 
 /// Changes whenever layers are laid down differently.
-pub const UNPACKER: &str = "1";
+pub const UNPACKER: &str = "2";
 
 /// Unpacks layers that are in the store, bottom first, unless that was done before.
 ///
@@ -92,10 +92,7 @@ pub fn unpack_job(input: JobInput) -> std::result::Result<serde_json::Value, Str
     let blob = input.files.into_iter().next().ok_or("no layer was handed over")?;
     fs_err::create_dir(&root).map_err(|error| error.to_string())?;
     let blob = std::fs::File::from(blob);
-    let done = oci::unpack(blob, &layer, &root, &lowers, &Limits::default())
-        .map_err(|error| chain(&error))?;
-    if !done.devices.is_empty() {
-        tracing::debug!(devices = done.devices.len(), "device nodes are left out");
-    }
+    let limits = Limits { list: false, ..Limits::default() };
+    oci::unpack(blob, &layer, &root, &lowers, &limits).map_err(|error| chain(&error))?;
     Ok(serde_json::Value::Null)
 }

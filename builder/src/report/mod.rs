@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use logfile::LogFile;
+pub use plain::bytes;
 pub use sanitise::printable;
 
 /// How progress is shown.

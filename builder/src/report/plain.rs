@@ -81,7 +81,7 @@ pub(super) fn text(event: &Event) -> String {
 }
 
 /// A size for people: binary units, one decimal.
-pub(super) fn bytes(size: u64) -> String {
+pub fn bytes(size: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
     let mut scaled = size;

@@ -80,6 +80,7 @@ impl Client {
         if let Some(sum) = expected
             && sum_of(&place(sum), sum.algorithm()).is_ok_and(|found| found == *sum)
         {
+            crate::store::touch(&place(sum));
             return Ok((place(sum), sum.clone()));
         }
         let write_error = |source| FetchError::Write { path: directory.to_owned(), source };

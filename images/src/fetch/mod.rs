@@ -149,6 +149,7 @@ impl Client {
     /// When it cannot be had or is not what was expected.
     pub fn file(&self, url: &str, expect: &Expect, destination: &Path) -> Result<(), FetchError> {
         if is_there(expect, destination) {
+            crate::store::touch(destination);
             return Ok(());
         }
         retry::retry(|| self.file_once(url, expect, destination))

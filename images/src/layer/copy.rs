@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::archive::Segment;
 use super::attributes::Attributes;
-use super::flatten::{FlattenError, node};
+use super::flatten::FlattenError;
 use super::writer::RootWriter;
 use crate::tree::{Entry, Kind, Tree};
 
@@ -51,13 +51,13 @@ fn copy(tree: &Tree, entry: &Entry, writer: &mut RootWriter) -> Result<(), Flatt
         Kind::Hardlink(to) => writer.hard_link(path, to)?,
         Kind::Char { major: 0, minor: 0 } => writer.whiteout(path)?,
         Kind::Char { major, minor } => {
-            node(writer, path, FileType::CharacterDevice, makedev(*major, *minor), &attributes)?;
+            writer.node(path, FileType::CharacterDevice, makedev(*major, *minor), &attributes)?;
         }
         Kind::Block { major, minor } => {
-            node(writer, path, FileType::BlockDevice, makedev(*major, *minor), &attributes)?;
+            writer.node(path, FileType::BlockDevice, makedev(*major, *minor), &attributes)?;
         }
-        Kind::Fifo => node(writer, path, FileType::Fifo, 0, &attributes)?,
-        Kind::Socket => node(writer, path, FileType::Socket, 0, &attributes)?,
+        Kind::Fifo => writer.node(path, FileType::Fifo, 0, &attributes)?,
+        Kind::Socket => writer.node(path, FileType::Socket, 0, &attributes)?,
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::io::Read;
 
 use rustix::fs::{FileType, makedev};
 
+use super::acl;
 use super::archive::{ArchiveError, Member, MemberKind, Reader};
 use super::attributes::Attributes;
 use super::writer::{RootWriter, WriteError};
@@ -18,12 +19,14 @@ pub struct Limits {
     pub bytes: u64,
     /// Whether names beginning with `.wh.` are whiteouts (OCI layer specification).
     pub whiteouts: bool,
+    /// Whether paths are listed, which takes memory for each.
+    pub list: bool,
 }
 
 impl Default for Limits {
     /// Generous for an operating system, small for a bomb.
     fn default() -> Self {
-        Self { entries: 4_000_000, bytes: 1 << 40, whiteouts: true }
+        Self { entries: 4_000_000, bytes: 1 << 40, whiteouts: true, list: true }
     }
 }
 
@@ -34,23 +37,8 @@ pub struct Extracted {
     pub entries: u64,
     /// How many bytes of content.
     pub bytes: u64,
-    /// Every path but whiteouts, in the stream's order.
+    /// Every path but whiteouts, in the stream's order, where they are listed.
     pub paths: Vec<Vec<u8>>,
-    /// Device nodes, which a user namespace may not make; none of them was made.
-    pub devices: Vec<DeviceNode>,
-}
-
-/// A device node of an archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceNode {
-    /// Its path.
-    pub path: Vec<u8>,
-    /// Block or character device.
-    pub kind: FileType,
-    /// Major and minor number, as makedev(3) joins them.
-    pub device: u64,
-    /// Owner, mode, times.
-    pub attributes: Attributes,
 }
 
 /// Why a stream cannot be unpacked.
@@ -124,7 +112,9 @@ pub fn extract(
             // Deleted and made anew in one layer: nothing of the old one shines through.
             writer.opaque(&path)?;
         }
-        done.paths.push(path);
+        if limits.list {
+            done.paths.push(path);
+        }
     }
 }
 
@@ -198,8 +188,9 @@ fn attributes(member: &Member, path: &[u8]) -> Result<Attributes, ExtractError> 
 /// An extended attribute as this layer may carry it. What overlayfs, the kernel or a
 /// container engine would take as its own note is left out: a layer cannot know it.
 fn admit((name, value): &(Vec<u8>, Vec<u8>)) -> Option<(Vec<u8>, Vec<u8>)> {
-    const ENGINES: [&[u8]; 5] = [
+    const ENGINES: [&[u8]; 6] = [
         b"user.overlay.",
+        b"trusted.overlay.",
         b"user.fuseoverlayfs.",
         b"user.containers.",
         b"user.rootlesscontainers",
@@ -209,7 +200,11 @@ fn admit((name, value): &(Vec<u8>, Vec<u8>)) -> Option<(Vec<u8>, Vec<u8>)> {
         return capability(value).map(|value| (name.clone(), value));
     }
     let engine = ENGINES.iter().any(|prefix| name.starts_with(prefix));
-    (name.len() > 5 && name.starts_with(b"user.") && !engine).then(|| (name.clone(), value.clone()))
+    let list = name == b"system.posix_acl_access" || name == b"system.posix_acl_default";
+    let class = [&b"user."[..], b"trusted.", b"security."]
+        .iter()
+        .any(|class| name.starts_with(class) && name.len() > class.len());
+    (class && !engine || list && acl::is_valid(value)).then(|| (name.clone(), value.clone()))
 }
 
 /// File capabilities (linux/capability.h, vfs_cap_data): those of version 3 are valid below
@@ -269,13 +264,13 @@ fn place<R: Read>(
         MemberKind::Fifo => {
             writer.node(path, FileType::Fifo, 0, &attributes)?;
         }
+        // To overlayfs that would be a whiteout, and no system has such a device.
+        MemberKind::Char if member.device == (0, 0) => writer.clear(path)?,
         MemberKind::Char | MemberKind::Block => {
-            writer.clear(path)?;
             let (major, minor) = member.device;
             let block = member.kind == MemberKind::Block;
             let kind = if block { FileType::BlockDevice } else { FileType::CharacterDevice };
-            let device = makedev(major, minor);
-            done.devices.push(DeviceNode { path: path.to_vec(), kind, device, attributes });
+            writer.node(path, kind, makedev(major, minor), &attributes)?;
         }
     }
     Ok(())

@@ -65,26 +65,13 @@ fn copy(tree: &Tree, entry: &Entry, writer: &mut RootWriter) -> Result<(), Flatt
         Kind::Symlink(to) => writer.symlink(path, to, &attributes)?,
         Kind::Hardlink(to) => writer.hard_link(path, to)?,
         Kind::Char { major, minor } => {
-            node(writer, path, FileType::CharacterDevice, makedev(*major, *minor), &attributes)?;
+            writer.node(path, FileType::CharacterDevice, makedev(*major, *minor), &attributes)?;
         }
         Kind::Block { major, minor } => {
-            node(writer, path, FileType::BlockDevice, makedev(*major, *minor), &attributes)?;
+            writer.node(path, FileType::BlockDevice, makedev(*major, *minor), &attributes)?;
         }
-        Kind::Fifo => node(writer, path, FileType::Fifo, 0, &attributes)?,
+        Kind::Fifo => writer.node(path, FileType::Fifo, 0, &attributes)?,
         Kind::Socket => {}
-    }
-    Ok(())
-}
-
-pub(super) fn node(
-    writer: &mut RootWriter,
-    path: &[u8],
-    kind: FileType,
-    device: u64,
-    attributes: &Attributes,
-) -> Result<(), WriteError> {
-    if !writer.node(path, kind, device, attributes)? {
-        tracing::debug!(path = %String::from_utf8_lossy(path), "a device node is left out");
     }
     Ok(())
 }

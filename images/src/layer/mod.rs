@@ -4,6 +4,7 @@
 //! comes from an archive or a tree that a stranger wrote and is resolved below a directory
 //! descriptor.
 
+mod acl;
 pub(crate) mod archive;
 mod attributes;
 mod copy;
@@ -12,6 +13,7 @@ mod flatten;
 mod implied;
 mod remove;
 mod select;
+mod special;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -19,7 +21,7 @@ mod writer;
 pub use archive::ArchiveError;
 pub use attributes::Attributes;
 pub use copy::copy_layer;
-pub use extract::{DeviceNode, ExtractError, Extracted, Limits, extract};
+pub use extract::{ExtractError, Extracted, Limits, extract};
 pub use flatten::{FlattenError, flatten};
 pub use remove::remove_tree;
 pub use select::select;

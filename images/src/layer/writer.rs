@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags, chmodat, fsetxattr, linkat, mkdirat,
-    mknodat, openat, openat2, readlinkat, statat, symlinkat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, XattrFlags, fsetxattr, mkdirat, openat, openat2,
+    statat,
 };
 use rustix::io::Errno;
 
 use super::archive::Segment;
-use super::attributes::{Attributes, dress, dress_at, name};
+use super::attributes::{Attributes, Refused, dress, name};
 use super::remove::remove_at;
+use crate::tree::notes::Beside;
 
 /// Why an entry cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -39,13 +40,31 @@ pub enum WriteError {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// An owner that the namespace has no id for.
+    #[error("{path} belongs to {uid}:{gid}, and the ids of this namespace end at 65535")]
+    Owner {
+        /// The path inside the root.
+        path: String,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
 }
 
 /// Writes below one root. Directories get their times in [`RootWriter::finish`], when
 /// nothing is written into them any more.
+///
+/// Device nodes and attributes of the classes `trusted` and `security` become notes, which a
+/// [`Tree`](crate::tree::Tree) of the root reads as what they stand for.
 #[derive(Debug)]
 pub struct RootWriter {
     root: OwnedFd,
+    place: PathBuf,
+    pub(super) refused: Refused,
+    pub(super) beside: Beside,
+    /// What a file's bytes pass through.
+    buffer: Vec<u8>,
     pub(super) directories: BTreeMap<Vec<u8>, Attributes>,
     /// Directories made because something lies in them.
     pub(super) made: BTreeSet<Vec<u8>>,
@@ -64,11 +83,27 @@ impl RootWriter {
     ///
     /// When it cannot be opened.
     pub fn open(root: &Path) -> Result<Self, WriteError> {
+        Self::new(root, Refused::Noted)
+    }
+
+    /// Writes below `root`, the mounted file system of an image: by root of the host, who makes
+    /// real devices and sets every attribute. Nobody else should see it without `nodev`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn open_mounted(root: &Path) -> Result<Self, WriteError> {
+        Self::new(root, Refused::Set)
+    }
+
+    fn new(path: &Path, refused: Refused) -> Result<Self, WriteError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = openat(rustix::fs::CWD, root, flags, Mode::empty())
-            .map_err(call("open", root.as_os_str().as_bytes()))?;
+        let root = openat(rustix::fs::CWD, path, flags, Mode::empty())
+            .map_err(call("open", path.as_os_str().as_bytes()))?;
         let (directories, made) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self { root, directories, made, parent: None })
+        let (place, beside) = (path.to_path_buf(), Beside::default());
+        let buffer = vec![0; BUFFER];
+        Ok(Self { root, place, refused, beside, buffer, directories, made, parent: None })
     }
 
     /// Cleans a name as archives spell it (`./usr/bin/`): components without `.`, slashes
@@ -130,7 +165,7 @@ impl RootWriter {
         }
     }
 
-    fn directory_fd(&mut self, directory: &[u8]) -> Result<OwnedFd, WriteError> {
+    pub(super) fn directory_fd(&mut self, directory: &[u8]) -> Result<OwnedFd, WriteError> {
         match self.open_directory(directory, OFlags::empty()) {
             Err(Errno::NOENT) => {}
             other => return other.map_err(call("openat2", directory)),
@@ -169,7 +204,11 @@ impl RootWriter {
     }
 
     /// Removes whatever is at `last` in the way of a new entry.
-    fn make_way(parent: BorrowedFd<'_>, last: &[u8], path: &[u8]) -> Result<(), WriteError> {
+    pub(super) fn make_way(
+        parent: BorrowedFd<'_>,
+        last: &[u8],
+        path: &[u8],
+    ) -> Result<(), WriteError> {
         remove_at(parent, last).map_err(call("remove", path))
     }
 
@@ -243,8 +282,8 @@ impl RootWriter {
         content: &mut dyn Read,
     ) -> Result<(), WriteError> {
         let mut file = self.create(path)?;
-        io::copy(content, &mut file).map_err(wrote(path))?;
-        dress(&file, path, attributes)
+        pour(content, &mut file, &mut self.buffer).map_err(wrote(path))?;
+        dress(&file, path, attributes, self.refused)
     }
 
     /// Writes a regular file of `size` bytes, the `content` at its segments, holes between.
@@ -259,108 +298,27 @@ impl RootWriter {
         let mut file = self.create(path)?;
         for segment in segments {
             file.seek(SeekFrom::Start(segment.offset)).map_err(wrote(path))?;
-            io::copy(&mut (&mut *content).take(segment.length), &mut file).map_err(wrote(path))?;
+            let mut part = (&mut *content).take(segment.length);
+            pour(&mut part, &mut file, &mut self.buffer).map_err(wrote(path))?;
         }
         file.set_len(size).map_err(wrote(path))?;
-        dress(&file, path, attributes)
+        dress(&file, path, attributes, self.refused)
     }
 
-    fn create(&mut self, path: &[u8]) -> Result<File, WriteError> {
+    pub(super) fn create(&mut self, path: &[u8]) -> Result<File, WriteError> {
         let (parent, last) = self.parent(path)?;
-        Self::make_way(parent, last, path)?;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(parent, name(last), flags, Mode::from_raw_mode(0o600))
-            .map(File::from)
-            .map_err(call("open", path))
-    }
-
-    /// Makes a symbolic link.
-    ///
-    /// # Errors
-    ///
-    /// When a call fails.
-    pub fn symlink(
-        &mut self,
-        path: &[u8],
-        to: &[u8],
-        attributes: &Attributes,
-    ) -> Result<(), WriteError> {
-        let (parent, last) = self.parent(path)?;
-        // A link that is there already stays: others may be on their way through it.
-        let same =
-            readlinkat(parent, name(last), Vec::new()).is_ok_and(|there| there.as_bytes() == to);
-        if !same {
-            Self::make_way(parent, last, path)?;
-            symlinkat(name(to), parent, name(last)).map_err(call("symlink", path))?;
-        }
-        dress_at(parent, last, path, attributes)
-    }
-
-    /// Makes `path` another name of the file at `to`, an earlier entry.
-    ///
-    /// # Errors
-    ///
-    /// When a call fails; a link to anything outside the root cannot be expressed.
-    pub fn hard_link(&mut self, path: &[u8], to: &[u8]) -> Result<(), WriteError> {
-        let (above, target) = match to.iter().rposition(|&byte| byte == b'/') {
-            Some(at) => (&to[..at], &to[at + 1..]),
-            None => (&b""[..], to),
-        };
-        let from = self.directory_fd(above)?;
-        let stat =
-            statat(&from, name(target), AtFlags::SYMLINK_NOFOLLOW).map_err(call("stat", to))?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => return Err(call("link", path)(Errno::PERM)),
-            // A whiteout is no file that the archive brought.
-            FileType::CharacterDevice if stat.st_rdev == 0 => {
-                return Err(call("link", path)(Errno::NOENT));
+        let open = || openat(parent, name(last), flags, Mode::from_raw_mode(0o600));
+        // Mostly nothing is in the way.
+        let file = match open() {
+            Err(Errno::EXIST) => {
+                Self::make_way(parent, last, path)?;
+                open()
             }
-            _ => {}
-        }
-        let (parent, last) = self.parent(path)?;
-        let same = statat(parent, name(last), AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|there| (there.st_dev, there.st_ino) == (stat.st_dev, stat.st_ino));
-        if !same {
-            Self::make_way(parent, last, path)?;
-            linkat(&from, name(target), parent, name(last), AtFlags::empty())
-                .map_err(call("link", path))?;
-        }
-        Ok(())
-    }
-
-    /// Makes a device node, pipe or whiteout. Tells whether the kernel allowed it: device
-    /// nodes are refused in a user namespace, but for the whiteout 0:0.
-    ///
-    /// # Errors
-    ///
-    /// When a call fails for another reason.
-    pub fn node(
-        &mut self,
-        path: &[u8],
-        kind: FileType,
-        device: u64,
-        attributes: &Attributes,
-    ) -> Result<bool, WriteError> {
-        let (parent, last) = self.parent(path)?;
-        Self::make_way(parent, last, path)?;
-        match mknodat(parent, name(last), kind, Mode::from_raw_mode(0o600), device) {
-            Ok(()) => {}
-            Err(Errno::PERM) => return Ok(false),
-            Err(error) => return Err(call("mknod", path)(error)),
-        }
-        dress_at(parent, last, path, attributes)?;
-        chmodat(parent, name(last), Mode::from_raw_mode(attributes.mode), AtFlags::empty())
-            .map_err(call("chmod", path))?;
-        Ok(true)
-    }
-
-    /// Makes a whiteout, which hides what lower layers have at `path`.
-    pub(super) fn whiteout(&mut self, path: &[u8]) -> Result<(), WriteError> {
-        let (parent, last) = self.parent(path)?;
-        Self::make_way(parent, last, path)?;
-        mknodat(parent, name(last), FileType::CharacterDevice, Mode::empty(), 0)
-            .map_err(call("mknod", path))
+            other => other,
+        };
+        file.map(File::from).map_err(call("open", path))
     }
 
     /// Ends writing without giving directories their attributes: returns them, for
@@ -390,9 +348,24 @@ impl RootWriter {
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
                 other => other.map_err(call("openat2", path))?,
             };
-            dress(&fd, path, attributes)?;
+            dress(&fd, path, attributes, self.refused)?;
         }
-        Ok(())
+        self.beside.write(&self.place).map_err(wrote(b"its notes"))
+    }
+}
+
+/// How much of a file is read and written at once.
+const BUFFER: usize = 128 << 10;
+
+/// Copies all of `content`.
+fn pour(content: &mut dyn Read, file: &mut File, buffer: &mut [u8]) -> io::Result<()> {
+    loop {
+        match content.read(buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => file.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

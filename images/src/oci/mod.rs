@@ -4,6 +4,7 @@
 //! becomes a path, and maps are ordered, so that what is written has the same bytes every time.
 //! Everything that is read here was written by strangers.
 
+mod ahead;
 mod archive;
 mod codec;
 mod config;

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use super::ahead::ahead;
 use super::codec::Decoder;
 use super::{Compression, Descriptor, OciError};
 use crate::digest::{Digest, Digesting};
@@ -62,7 +63,8 @@ const RATIO: u64 = 16_384;
 /// What any layer may unpack to.
 const ALWAYS: u64 = 1 << 30;
 
-/// Unpacks `blob` below `root`, which lies on the `lowers`, bottom first, in one pass.
+/// Unpacks `blob` below `root`, which lies on the `lowers`, bottom first, in one pass: one thread
+/// reads and unpacks, one digests, and this one writes.
 ///
 /// What was written is to be thrown away when this fails: digests are known at the end.
 /// Whiteouts become those of overlayfs. Directories that the layer does not name but needs
@@ -72,7 +74,7 @@ const ALWAYS: u64 = 1 << 30;
 ///
 /// When the blob is another one than promised, is malformed, or leaves the limits.
 pub fn unpack(
-    blob: impl Read,
+    blob: impl Read + Send,
     layer: &LayerBlob,
     root: &std::path::Path,
     lowers: &[PathBuf],
@@ -85,13 +87,20 @@ pub fn unpack(
     let decoder =
         Decoder::new(Compression::of(&layer.blob.media_type)?, compressed).map_err(read)?;
     let most = size.saturating_mul(RATIO).max(ALWAYS).min(limits.bytes);
-    let mut tar = Digesting::new(Bounded { inner: decoder, left: most, limit: most });
     let mut writer = RootWriter::open(root)?;
-    let extracted = extract(&mut tar, &mut writer, limits)
-        .map_err(|source| UnpackError::Extract { digest, source })?;
-    // What follows the archive's end counts for the digests, too.
-    io::copy(&mut tar, &mut io::sink()).map_err(read)?;
-    let (bounded, diff_id) = tar.finish();
+    let panicked = |_panic| read(io::Error::other("a thread that reads it panicked"));
+    let (extracted, bounded, diff_id) = std::thread::scope(|scope| {
+        let (plain, unpacking) = ahead(scope, Bounded { inner: decoder, left: most, limit: most });
+        let (mut tar, digesting) = ahead(scope, Digesting::new(plain));
+        let extracted = extract(&mut tar, &mut writer, limits)
+            .map_err(|source| UnpackError::Extract { digest, source })?;
+        // What follows the archive's end counts for the digests, too.
+        io::copy(&mut tar, &mut io::sink()).map_err(read)?;
+        drop(tar);
+        let (plain, diff_id) = digesting.join().map_err(panicked)?.finish();
+        drop(plain);
+        Ok::<_, UnpackError>((extracted, unpacking.join().map_err(panicked)?, diff_id))
+    })?;
     let mut compressed = bounded.inner.into_inner();
     io::copy(&mut compressed, &mut io::sink()).map_err(read)?;
     let passed = compressed.passed();

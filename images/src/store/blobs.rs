@@ -12,9 +12,11 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use super::lease::{Leases, no_follow};
 use super::{Store, StoreError};
 use crate::digest::Digest;
 
@@ -24,10 +26,11 @@ impl Store {
         self.root().join("blobs/sha256").join(digest.hex())
     }
 
-    /// Whether a blob is there in that size.
+    /// Whether a blob is there in that size; then it stays as long as this store is open.
     pub fn has_blob(&self, digest: &Digest, size: u64) -> bool {
-        let meta = fs_err::symlink_metadata(self.blob(digest));
-        meta.is_ok_and(|meta| meta.is_file() && meta.len() == size)
+        let path = self.blob(digest);
+        let meta = fs_err::symlink_metadata(&path);
+        meta.is_ok_and(|meta| meta.is_file() && meta.len() == size) && self.leases.take(&path)
     }
 
     /// Reads a small blob, verified once more.
@@ -74,7 +77,15 @@ impl Store {
             let mut options = std::fs::OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).mode(0o600);
             let file = options.custom_flags(no_follow()).open(&path)?;
-            file.lock()?;
+            // Not by waiting for the lock: who finishes the blob keeps a lease on the same file.
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    std::thread::sleep(Duration::from_millis(20));
+                    continue;
+                }
+                Err(std::fs::TryLockError::Error(error)) => return Err(error.into()),
+            }
             // Another one may have finished, or given up, while we waited: then the name is
             // another file's, or nobody's.
             let ours = file.metadata()?.ino();
@@ -83,6 +94,7 @@ impl Store {
                 _ => continue,
             }
             let mut incoming = Incoming {
+                leases: self.leases.clone(),
                 path,
                 to: self.blob(digest),
                 digest: *digest,
@@ -97,15 +109,11 @@ impl Store {
     }
 }
 
-/// `O_NOFOLLOW`: nobody else writes here, but a link would lead out.
-fn no_follow() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default()
-}
-
 /// What has come of a blob; writing appends.
 #[derive(Debug)]
 pub struct Incoming {
     file: File,
+    leases: Leases,
     path: PathBuf,
     to: PathBuf,
     digest: Digest,
@@ -138,8 +146,8 @@ impl Incoming {
         Ok(())
     }
 
-    /// Names the blob when it is whole. What has another digest is thrown away; what is too
-    /// short stays for the next try.
+    /// Names the blob when it is whole; it then stays as long as the store is open. What has
+    /// another digest is thrown away; what is too short stays for the next try.
     ///
     /// # Errors
     ///
@@ -158,7 +166,11 @@ impl Incoming {
         if let Some(directory) = self.to.parent() {
             fs_err::File::open(directory)?.sync_all()?;
         }
-        Ok(())
+        // The exclusive lock becomes a lease. Nobody collects what is so young.
+        match self.leases.keep(&self.to, self.file) {
+            true => Ok(()),
+            false => Err(StoreError::Damaged { digest: self.digest }),
+        }
     }
 
     /// Digests what came before.
@@ -198,7 +210,6 @@ impl Write for Incoming {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-    use std::time::Duration;
 
     use super::*;
     use crate::oci::{Descriptor, media_type};
@@ -273,7 +284,7 @@ mod tests {
 
     #[test]
     fn blobs_of_named_images_are_kept() {
-        let (_directory, store) = store();
+        let (directory, store) = store();
         let config = br#"{"architecture":"amd64","os":"linux"}"#;
         let layer = store.put_blob(b"layer").unwrap();
         let manifest = crate::oci::Manifest::new(
@@ -288,11 +299,18 @@ mod tests {
         drop(store.incoming(&Digest::of("half"), 4).unwrap());
         let found = store.pulled("r.io/x:1").unwrap().unwrap();
         assert_eq!(found.digest, Digest::of(&manifest));
-        let garbage = store.collect(Duration::ZERO).unwrap();
-        let expected = [Digest::of("nobody's"), Digest::of("half")].map(|digest| digest.hex());
-        let names: Vec<_> = garbage.iter().filter_map(|path| path.file_name()).collect();
-        assert_eq!(names, expected.iter().map(std::ffi::OsStr::new).collect::<Vec<_>>());
+        let nobodys = store.blob(&Digest::of("nobody's"));
+        let kept = [&config[..], &manifest, b"layer"].map(|bytes| store.blob(&Digest::of(bytes)));
+        // What this process brought it may still need; half a blob that nobody fetches goes.
+        assert_eq!(store.collect(Duration::ZERO).unwrap().blobs, 1);
+        assert_eq!(fs_err::read_dir(store.root().join("blobs/incoming")).unwrap().count(), 0);
+        assert!(nobodys.exists() && kept.iter().all(|path| path.exists()));
+        drop(store);
+        let store = Store::open(directory.path()).unwrap();
+        store.collect(Duration::ZERO).unwrap();
+        assert!(!nobodys.exists() && kept.iter().all(|path| path.exists()));
         assert!(store.drop_pulled("r.io/x:1").unwrap() && !store.drop_pulled("r.io/x:1").unwrap());
-        assert_eq!(store.collect(Duration::ZERO).unwrap().len(), 5);
+        store.collect(Duration::ZERO).unwrap();
+        assert!(kept.iter().all(|path| !path.exists()));
     }
 }

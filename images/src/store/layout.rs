@@ -2,8 +2,7 @@
 //!
 //! The index names images that were pulled; what they need is kept, other blobs are garbage.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 
 use super::{Store, StoreError, write_whole};
 use crate::digest::Digest;
@@ -20,7 +19,11 @@ impl Store {
     /// When the index cannot be read.
     pub fn pulled(&self, name: &str) -> Result<Option<Descriptor>, StoreError> {
         let named = |image: &Descriptor| image.annotation(NAME) == Some(name);
-        Ok(self.layout()?.manifests.into_iter().find(named))
+        let found = self.layout()?.manifests.into_iter().find(named);
+        if let Some(image) = &found {
+            super::lease::touch(&self.blob(&image.digest));
+        }
+        Ok(found)
     }
 
     /// Lets `name` stand for an image whose blobs are all there, in place of what it stood
@@ -52,16 +55,15 @@ impl Store {
         Ok(there)
     }
 
-    /// Blobs that no image of the index needs, whole or not. Only for whoever holds the
-    /// store alone.
-    pub(super) fn unneeded_blobs(&self) -> Result<Vec<PathBuf>, StoreError> {
-        let mut needed = BTreeSet::new();
-        let mut open: Vec<Descriptor> = self.layout()?.manifests;
+    /// The blobs that an image needs, its own included, as far as they can be known. A damaged
+    /// document keeps nothing alive: it must be pulled anew in any case.
+    pub(super) fn needs(&self, image: &Descriptor) -> BTreeMap<Digest, u64> {
+        let mut needed = BTreeMap::new();
+        let mut open = vec![image.clone()];
         while let Some(one) = open.pop() {
-            if !needed.insert(one.digest) || !one.is_document() {
+            if needed.insert(one.digest, one.size).is_some() || !one.is_document() {
                 continue;
             }
-            // A damaged image keeps nothing alive: it must be pulled anew in any case.
             let Ok(bytes) = self.read_blob(&one.digest, MANIFEST_LIMIT) else { continue };
             match Document::read(&bytes, &one.media_type) {
                 Ok(Document::Index(index)) => open.extend(index.manifests),
@@ -72,10 +74,13 @@ impl Store {
                 Err(_) => {}
             }
         }
-        let keep = |name: &str| Digest::from_hex(name).is_ok_and(|one| needed.contains(&one));
-        let mut found = self.entries("blobs/sha256", |name| !keep(name))?;
-        found.extend(self.entries("blobs/incoming", |_| true)?);
-        Ok(found)
+        needed
+    }
+
+    /// The images of the index with their names.
+    pub(super) fn all_pulled(&self) -> Result<Vec<(String, Descriptor)>, StoreError> {
+        let name = |image: &Descriptor| image.annotation(NAME).unwrap_or_default().to_owned();
+        Ok(self.layout()?.manifests.into_iter().map(|image| (name(&image), image)).collect())
     }
 
     fn layout(&self) -> Result<Index, StoreError> {

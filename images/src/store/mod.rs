@@ -5,7 +5,7 @@
 //!   oci-layout, index.json, index.lock
 //!   blobs/sha256/HEX    content by digest: the root is an OCI image layout of what was pulled
 //!   blobs/incoming/HEX  what has come so far
-//!   snapshots/ID/       fs/ (a layer, owned by the image's ids), meta.json
+//!   snapshots/ID/       fs/ (a layer, owned by the image's ids), meta.json, lease, size
 //!   steps/KEY.json      what a step's result is
 //!   refs/NAME.json      names that people give to stacks of snapshots
 //!   downloads/          files fetched and verified
@@ -13,7 +13,7 @@
 //!   locked/NAME/        what hooks cached in builds that a lock governs
 //!   tmp/NAME/           work in progress, a lock held by whoever makes it
 //!   run/                short-lived directories of sandboxes
-//!   lock                shared by builds, exclusive for collection
+//!   lock                shared by all who are at work
 //! ```
 //!
 //! A name is visible only when its content is complete: it is written aside and renamed. A
@@ -22,22 +22,30 @@
 //! was never synced counts as absent.
 
 mod blobs;
+mod check;
 mod collect;
 mod layout;
+mod lease;
 mod pending;
+mod prune;
 mod refs;
 mod snapshot;
 mod steps;
+mod usage;
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use blobs::Incoming;
-pub use collect::Usage;
+pub use check::{Finding, Place};
+pub use collect::{Retired, Usage};
+pub use lease::touch;
 pub use pending::Pending;
+pub use prune::Keep;
 pub use refs::Reference;
 pub use snapshot::{SnapshotId, SnapshotMeta};
+pub use usage::DiskUsage;
 
 /// Why the store cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -91,12 +99,6 @@ pub enum StoreError {
         /// Its owner.
         owner: u32,
     },
-    /// Builds are running.
-    #[error("builds are using {path}")]
-    Busy {
-        /// The store's root.
-        path: PathBuf,
-    },
 }
 
 /// A store on disk; holds its shared lock for as long as it lives.
@@ -105,6 +107,7 @@ pub struct Store {
     root: PathBuf,
     lock: File,
     boot: String,
+    leases: lease::Leases,
 }
 
 impl Store {
@@ -153,7 +156,8 @@ impl Store {
             })?;
         lock.lock_shared()?;
         let boot = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Ok(Self { root: root.to_path_buf(), lock, boot: boot.trim().to_owned() })
+        let (root, boot) = (root.to_path_buf(), boot.trim().to_owned());
+        Ok(Self { root, lock, boot, leases: lease::Leases::default() })
     }
 
     /// Where it lies.

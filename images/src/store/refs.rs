@@ -106,6 +106,7 @@ impl Store {
     pub fn image(&self, wanted: &str) -> Result<Vec<PathBuf>, StoreError> {
         let refs = self.refs()?;
         if let Some(reference) = refs.iter().find(|reference| reference.name == wanted) {
+            super::lease::touch(&self.ref_path(wanted)?);
             return reference.snapshots.iter().map(|id| self.snapshot_fs(id)).collect();
         }
         let snapshots: Vec<_> =
@@ -129,7 +130,7 @@ impl Store {
         StoreError::NoImage { wanted: wanted.to_owned(), near: near(wanted, names) }
     }
 
-    fn ref_path(&self, name: &str) -> Result<PathBuf, StoreError> {
+    pub(super) fn ref_path(&self, name: &str) -> Result<PathBuf, StoreError> {
         if name.is_empty() || name.len() > NAME_LIMIT || name.chars().any(char::is_control) {
             return Err(StoreError::Name { name: name.to_owned() });
         }
@@ -243,9 +244,12 @@ mod tests {
         let (_directory, store) = store();
         let id = snapshot(&store, Vec::new());
         store.put_ref("server", std::slice::from_ref(&id)).unwrap();
-        assert!(store.collect(Duration::ZERO).unwrap().is_empty());
+        let root = store.root().to_path_buf();
+        drop(store);
+        let store = Store::open(&root).unwrap();
+        assert!(store.collect(Duration::ZERO).unwrap().paths.is_empty());
         store.drop_ref("server").unwrap();
         assert!(matches!(store.drop_ref("server"), Err(StoreError::NoImage { .. })));
-        assert_eq!(store.collect(Duration::ZERO).unwrap().len(), 1);
+        assert_eq!(store.collect(Duration::ZERO).unwrap().paths.len(), 1);
     }
 }

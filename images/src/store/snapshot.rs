@@ -60,7 +60,12 @@ impl Store {
         fs_err::write(pending.path().join("meta.json"), text)?;
         let name = pending.path().file_name().map(|name| name.to_string_lossy().into_owned());
         let id = SnapshotId(name.unwrap_or_default().trim_start_matches("p-").to_owned());
-        fs_err::rename(pending.path(), self.directory(&id))?;
+        // The lease is taken before anybody can see what it is for.
+        let lease = fs_err::File::create(pending.path().join("lease"))?.into_parts().0;
+        lease.lock_shared()?;
+        let directory = self.directory(&id);
+        fs_err::rename(pending.path(), &directory)?;
+        self.leases.keep(&directory.join("lease"), lease);
         Ok(id)
     }
 
@@ -68,7 +73,7 @@ impl Store {
         self.root().join("snapshots").join(&id.0)
     }
 
-    /// The directory of a snapshot's tree; it stays until the next collection.
+    /// The directory of a snapshot's tree; it stays as long as this store is open.
     ///
     /// # Errors
     ///
@@ -81,14 +86,30 @@ impl Store {
         Err(StoreError::NoSnapshot { id: id.clone() })
     }
 
-    /// Whether a snapshot is there and whole.
+    /// Whether a snapshot is there and whole; then it stays as long as this store is open.
     pub fn has_snapshot(&self, id: &SnapshotId) -> bool {
         let plain = |c: char| c.is_ascii_alphanumeric();
         if id.0.is_empty() || !id.0.chars().all(plain) {
             return false;
         }
+        let lease = self.lease(id);
+        if !lease.exists() {
+            // Made by an older version.
+            let options = std::fs::OpenOptions::new().create_new(true).write(true).open(&lease);
+            tracing::debug!(made = options.is_ok(), "a lease for a snapshot without");
+        }
+        self.leases.take(&lease) && self.is_whole(id)
+    }
+
+    /// Whether no crash can have torn a snapshot.
+    pub(super) fn is_whole(&self, id: &SnapshotId) -> bool {
         let meta = self.meta(id);
         meta.is_some_and(|meta| meta.unsynced.is_none_or(|boot| boot == self.boot))
+    }
+
+    /// The file that a snapshot's users lock.
+    pub(super) fn lease(&self, id: &SnapshotId) -> PathBuf {
+        self.directory(id).join("lease")
     }
 
     /// The directories of the snapshot that is named, and of those it lies on, bottom first.

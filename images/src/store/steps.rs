@@ -21,7 +21,10 @@ impl Store {
         let path = self.step_path(key)?;
         let Ok(text) = fs_err::read(&path) else { return Ok(None) };
         match serde_json::from_slice(&text) {
-            Ok(value) => Ok(Some(value)),
+            Ok(value) => {
+                super::lease::touch(&path);
+                Ok(Some(value))
+            }
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "a step record is torn: ignored");
                 Ok(None)

@@ -21,7 +21,16 @@ fn age(path: &Path) {
     let file = std::fs::File::from(
         rustix::fs::open(path, rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap(),
     );
-    file.set_modified(std::time::SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    let time = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let times = std::fs::FileTimes::new().set_modified(time).set_accessed(time);
+    file.set_times(times).unwrap();
+}
+
+/// As a later process finds it.
+fn reopened(store: Store) -> Store {
+    let root = store.root().to_path_buf();
+    drop(store);
+    Store::open(&root).unwrap()
 }
 
 fn snapshot(store: &Store, name: &str) -> SnapshotId {
@@ -32,7 +41,7 @@ fn snapshot(store: &Store, name: &str) -> SnapshotId {
 }
 
 #[test]
-fn the_root_is_closed_to_others_whatever_the_umask() {
+fn the_root_is_closed_to_others_whatever_the_umask_i20() {
     use std::os::unix::fs::PermissionsExt;
     let (_directory, store) = store();
     let mode = fs_err::metadata(store.root()).unwrap().permissions().mode();
@@ -86,22 +95,41 @@ fn a_torn_record_is_a_miss() {
 fn collection_keeps_what_young_records_need() {
     let (_directory, store) = store();
     let (kept, lost) = (snapshot(&store, "kept"), snapshot(&store, "lost"));
-    let young = json!({"created": steps::now(), "snapshots": [kept]});
-    let old = json!({"created": 1, "snapshots": [lost]});
-    store.put_step("aaaaaaaa", &young).unwrap();
-    store.put_step("bbbbbbbb", &old).unwrap();
-    let garbage = store.collect(Duration::from_secs(3600)).unwrap();
-    assert_eq!(garbage, [store.directory(&lost)]);
+    store.put_step("aaaaaaaa", &json!({"snapshots": [kept]})).unwrap();
+    store.put_step("bbbbbbbb", &json!({"snapshots": [lost]})).unwrap();
+    let (fresh, stale) = (store.downloads().join("fresh"), store.downloads().join("stale"));
+    fs_err::write(&fresh, "x").unwrap();
+    fs_err::write(&stale, "x").unwrap();
+    age(&stale);
+    age(&store.root().join("steps/bbbbbbbb.json"));
+    let store = reopened(store);
+    let retired = store.collect(Duration::from_secs(3600)).unwrap();
+    assert_eq!(retired.paths, [store.root().join(format!("tmp/gone-{lost}"))]);
     assert!(store.step("bbbbbbbb").unwrap().is_none() && store.step("aaaaaaaa").unwrap().is_some());
+    assert!(fresh.exists() && !stale.exists());
+    // Whoever else collects leaves it to us; when we are killed, it is theirs.
+    let other = Store::open(store.root()).unwrap();
+    assert!(other.sweep().unwrap().is_empty());
+    let gone = retired.paths.clone();
+    drop(retired);
+    assert_eq!(other.sweep().unwrap(), gone);
 }
 
 #[test]
-fn another_builder_keeps_collection_away() {
+fn what_another_builder_uses_is_not_collected() {
     let (_directory, store) = store();
+    let (theirs, ours) = (snapshot(&store, "theirs"), snapshot(&store, "ours"));
+    let store = reopened(store);
     let other = Store::open(store.root()).unwrap();
-    assert!(matches!(store.collect(Duration::ZERO), Err(StoreError::Busy { .. })));
+    assert!(other.has_snapshot(&theirs));
+    let made = snapshot(&other, "made");
+    std::thread::sleep(Duration::from_millis(50));
+    let retired = store.collect(Duration::ZERO).unwrap();
+    assert_eq!(retired.paths, [store.root().join(format!("tmp/gone-{ours}"))]);
+    assert!(other.snapshot_fs(&theirs).is_ok() && other.snapshot_fs(&made).is_ok());
+    assert!(!other.has_snapshot(&ours));
     drop(other);
-    assert!(store.collect(Duration::ZERO).unwrap().is_empty());
+    assert_eq!(store.collect(Duration::ZERO).unwrap().snapshots, 2);
 }
 
 #[test]
@@ -171,8 +199,11 @@ fn a_builder_killed_between_snapshot_and_record_leaves_garbage_only_i30() {
     killed(&store.root().join("run/run-x/mounts"), "");
     assert!(!store.has_snapshot(&gone));
 
-    let mut garbage = store.collect(Duration::from_secs(3600)).unwrap();
-    let mut dead: Vec<_> = [&orphan, &half, &gone].map(|id| store.directory(id)).into();
+    let store = reopened(store);
+    let retired = store.collect(Duration::from_secs(3600)).unwrap();
+    let mut garbage = retired.paths.clone();
+    let name = |id: &SnapshotId| store.root().join(format!("tmp/gone-{id}"));
+    let mut dead: Vec<_> = [&orphan, &half, &gone].map(name).into();
     dead.push(store.root().join("run/run-x"));
     garbage.sort();
     dead.sort();

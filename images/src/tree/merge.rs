@@ -12,6 +12,7 @@ use rustix::fs::{
     readlinkat, statat,
 };
 
+use super::notes::{self, Beside, Xattrs};
 use super::{Entry, Kind, Source, Tree};
 
 /// Why layers cannot be merged.
@@ -35,14 +36,12 @@ pub enum MergeError {
 /// The largest extended attribute (xattr(7): 64 KiB on any file system).
 const XATTR_LIMIT: usize = 65536;
 
-/// Extended attributes by name.
-type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
-
 struct Walk<'a> {
     layer: usize,
     path: &'a Path,
     /// Whether what the layer hides is shown as it is stored.
     raw: bool,
+    beside: Beside,
     entries: &'a mut BTreeMap<Vec<u8>, Found>,
 }
 
@@ -77,7 +76,11 @@ impl Tree {
                 let layer = path.clone();
                 MergeError::Call { call: "open", path: ".".into(), layer, source: error.into() }
             })?;
-            Walk { layer, path, raw, entries: &mut entries }.root(root.as_fd())?;
+            let beside = Beside::read(path).map_err(|source| {
+                let (layer, path) = (path.clone(), "its notes".into());
+                MergeError::Call { call: "read", path, layer, source }
+            })?;
+            Walk { layer, path, raw, beside, entries: &mut entries }.root(root.as_fd())?;
             roots.push(root);
         }
         let mut first: HashMap<(usize, u64), Vec<u8>> = HashMap::new();
@@ -110,7 +113,8 @@ impl Walk<'_> {
 
     fn root(&mut self, root: BorrowedFd<'_>) -> Result<(), MergeError> {
         let stat = statat(root, "", AtFlags::EMPTY_PATH).map_err(self.failed("stat", b"."))?;
-        let xattrs = self.xattrs(root, OsStr::new("."), b"")?;
+        let mut xattrs = self.xattrs(root, OsStr::new("."), b"")?;
+        notes::resolve(&mut xattrs, false);
         if opaque(&xattrs) {
             self.entries.clear();
         }
@@ -185,7 +189,15 @@ impl Walk<'_> {
             self.remove(path);
             return Ok(false);
         }
-        let xattrs = self.xattrs(parent, name, path)?;
+        let mut xattrs = self.xattrs(parent, name, path)?;
+        let file = kind == FileType::RegularFile;
+        let node = notes::resolve(&mut xattrs, file && stat.st_size == 0);
+        if !file && kind != FileType::Directory {
+            for (name, value) in self.beside.get(path) {
+                notes::add(&mut xattrs, name.clone(), value.clone());
+            }
+            xattrs.sort();
+        }
         let directory = kind == FileType::Directory;
         let was_directory =
             self.entries.get(path).is_some_and(|found| found.entry.kind == Kind::Dir);
@@ -193,17 +205,18 @@ impl Walk<'_> {
             self.remove(path);
         }
         let device = (major(stat.st_rdev), minor(stat.st_rdev));
-        let kind = match kind {
-            FileType::Directory => Kind::Dir,
-            FileType::Symlink => {
+        let kind = match (kind, node) {
+            (_, Some(node)) => node,
+            (FileType::Directory, _) => Kind::Dir,
+            (FileType::Symlink, _) => {
                 let text =
                     readlinkat(parent, name, Vec::new()).map_err(self.failed("readlink", path))?;
                 Kind::Symlink(text.into_bytes())
             }
-            FileType::CharacterDevice => Kind::Char { major: device.0, minor: device.1 },
-            FileType::BlockDevice => Kind::Block { major: device.0, minor: device.1 },
-            FileType::Fifo => Kind::Fifo,
-            FileType::Socket => Kind::Socket,
+            (FileType::CharacterDevice, _) => Kind::Char { major: device.0, minor: device.1 },
+            (FileType::BlockDevice, _) => Kind::Block { major: device.0, minor: device.1 },
+            (FileType::Fifo, _) => Kind::Fifo,
+            (FileType::Socket, _) => Kind::Socket,
             _ => Kind::File {
                 size: u64::try_from(stat.st_size).unwrap_or_default(),
                 source: Source::Layer { layer: self.layer },

@@ -7,6 +7,7 @@
 mod archives;
 mod merge;
 mod normalise;
+pub(crate) mod notes;
 mod sparse;
 mod tar;
 mod usage;

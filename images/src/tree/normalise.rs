@@ -16,7 +16,8 @@ pub struct Normalise {
     pub drop: Vec<String>,
     /// Files that stay but lose their content.
     pub empty: Vec<String>,
-    /// Whether `dev` is replaced by the few nodes that a system needs before devtmpfs.
+    /// Whether `dev` is replaced by its own device nodes and the few that a system needs before
+    /// devtmpfs.
     pub devices: bool,
 }
 
@@ -81,7 +82,21 @@ impl Tree {
             }
         }
         if rules.devices && self.get(b"dev").is_some() {
-            self.remove_where(|entry| entry.path.starts_with(b"dev/"));
+            let nodes: Vec<Vec<u8>> = self
+                .entries
+                .iter()
+                .filter(|entry| matches!(entry.kind, Kind::Char { .. } | Kind::Block { .. }))
+                .map(|entry| entry.path.clone())
+                .collect();
+            // Sorted: what is below a directory comes right behind it.
+            let holds = |path: &[u8]| {
+                let first = nodes.partition_point(|node| node.as_slice() < path);
+                let below = |node: &Vec<u8>| {
+                    node.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+                };
+                nodes[first..].iter().take_while(|node| node.starts_with(path)).any(below)
+            };
+            self.remove_where(|entry| entry.path.starts_with(b"dev/") && !holds(&entry.path));
             for (name, major, minor, mode) in NODES {
                 let path = format!("dev/{name}");
                 self.insert(Entry::new(path, Kind::Char { major, minor }, mode, rules.epoch));

@@ -74,13 +74,11 @@ impl Tree {
         header.set_mode(entry.mode);
         header.set_uid(entry.uid.into());
         header.set_gid(entry.gid.into());
-        match u64::try_from(entry.mtime) {
-            Ok(seconds) => header.set_mtime(seconds),
-            Err(_) => records.push(("mtime".into(), entry.mtime.to_string().into_bytes())),
+        if let Ok(seconds) = u64::try_from(entry.mtime) {
+            header.set_mtime(seconds);
         }
-        if entry.mtime_nsec != 0 {
-            let time = format!("{}.{:09}", entry.mtime, entry.mtime_nsec);
-            records.push(("mtime".into(), time.into_bytes()));
+        if entry.mtime < 0 || entry.mtime_nsec != 0 {
+            records.push(("mtime".into(), time(entry.mtime, entry.mtime_nsec).into_bytes()));
         }
         put(&mut header.as_old_mut().name, &name, "path", &mut records);
         let size = fill(&mut header, top, entry, &mut records)?;
@@ -153,6 +151,17 @@ fn fill(
         Kind::Fifo | Kind::Socket => header.set_entry_type(EntryType::Fifo),
     }
     Ok(0)
+}
+
+/// A time as pax writes it: nanoseconds count onwards, also before 1970.
+fn time(seconds: i64, nanoseconds: u32) -> String {
+    match (seconds, nanoseconds) {
+        (seconds, 0) => seconds.to_string(),
+        (0.., nanoseconds) => format!("{seconds}.{nanoseconds:09}"),
+        (before, nanoseconds) => {
+            format!("-{}.{:09}", before.unsigned_abs() - 1, 1_000_000_000 - nanoseconds)
+        }
+    }
 }
 
 /// Puts a name into its header field, and into a pax record when it is too long.

@@ -59,6 +59,11 @@ fn rules_drop_empty_and_clamp() {
     let mut tree = sample();
     tree.insert(Entry::directory("dev", 0o755, 5_000));
     tree.insert(file("dev/leftover", b""));
+    tree.insert(Entry::directory("dev/empty", 0o755, 1_000));
+    tree.insert(Entry::directory("dev/net", 0o755, 1_000));
+    tree.insert(file("dev/net/leftover", b""));
+    tree.insert(Entry::new("dev/net/tun", Kind::Char { major: 10, minor: 200 }, 0o666, 1_000));
+    tree.insert(Entry::new("dev/tty", Kind::Block { major: 8, minor: 0 }, 0o666, 1_000));
     tree.insert(file("etc/ssh_host_rsa_key", b"secret"));
     tree.insert(Entry::directory("tmp", 0o1777, 5_000));
     tree.insert(file("tmp/a", b""));
@@ -70,7 +75,12 @@ fn rules_drop_empty_and_clamp() {
     };
     tree.normalise(&rules);
     assert!(tree.get(b"etc/ssh_host_rsa_key").is_none() && tree.get(b"tmp/a").is_none());
-    assert!(tree.get(b"dev/leftover").is_none());
+    for gone in ["dev/leftover", "dev/empty", "dev/net/leftover"] {
+        assert!(tree.get(gone.as_bytes()).is_none(), "{gone}");
+    }
+    let own = Kind::Char { major: 10, minor: 200 };
+    assert_eq!(tree.get(b"dev/net/tun").unwrap().kind, own, "the image's own stay");
+    assert_eq!(tree.get(b"dev/tty").unwrap().kind, Kind::Char { major: 5, minor: 0 });
     assert_eq!(tree.get(b"dev/null").unwrap().kind, Kind::Char { major: 1, minor: 3 });
     assert_eq!(tree.get(b"tmp").unwrap().mtime, 2_000);
     assert_eq!(tree.get(b"etc").unwrap().mtime, 1_000);

@@ -16,6 +16,7 @@ struct MountAttr {
 }
 
 const MOUNT_ATTR_RDONLY: u64 = 1;
+const MOUNT_ATTR_NODEV: u64 = 4;
 const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
 
 /// Makes a mount and all mounts below it read-only; other flags stay as they are.
@@ -24,10 +25,12 @@ pub(crate) fn read_only(mount: BorrowedFd<'_>) -> Result<(), Errno> {
     set(mount, &attr, libc::AT_RECURSIVE)
 }
 
-/// Shows a detached mount's files as owned by the ids that `namespace` maps theirs to.
+/// Shows a detached mount's files as owned by the ids that `namespace` maps theirs to; device
+/// nodes in it cannot be opened: an image may have brought some.
 pub(crate) fn map_ids(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> Result<(), Errno> {
     let userns_fd = u64::try_from(namespace.as_raw_fd()).map_err(|_negative| Errno::BADF)?;
-    let attr = MountAttr { attr_set: MOUNT_ATTR_IDMAP, attr_clr: 0, propagation: 0, userns_fd };
+    let attr_set = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV;
+    let attr = MountAttr { attr_set, attr_clr: 0, propagation: 0, userns_fd };
     set(mount, &attr, 0)
 }
 

@@ -192,7 +192,7 @@ impl<R: Read> Reader<R> {
 
     fn member(&mut self, block: &Block, extensions: Extensions) -> Result<Member, ArchiveError> {
         let Extensions { name, link, records } = extensions;
-        let records = records.unwrap_or_default();
+        let mut records = records.unwrap_or_default();
         let either =
             |long: Option<Vec<u8>>, record: Option<Vec<u8>>, short: Vec<u8>| match (long, record) {
                 (Some(_), Some(_)) => {
@@ -201,8 +201,13 @@ impl<R: Read> Reader<R> {
                 (Some(name), None) | (None, Some(name)) => Ok(name),
                 (None, None) => Ok(short),
             };
-        let path = either(name, records.path, block.path())?;
+        let mut path = either(name, records.path, block.path())?;
         let link = either(link, records.linkpath, block.link())?;
+        let sparse = records.sparse.take();
+        if let Some(name) = sparse.as_ref().and_then(|sparse| sparse.name.clone()) {
+            // The other one is for readers that know no sparse files.
+            path = name;
+        }
         self.spend(path.len() as u64)?;
         let kind = member_kind(block, &path)?;
         let stored = match records.size {
@@ -212,11 +217,18 @@ impl<R: Read> Reader<R> {
         if kind != MemberKind::File && stored != 0 {
             return Err(ArchiveError::Ambiguous { reason: "only files have content" });
         }
-        let (size, map) = match block.kind() {
-            b'S' => sparse::map(block, &mut self.stream, stored)?,
-            _ => (stored, None),
-        };
         self.expect(stored);
+        let (size, map) = match (block.kind(), sparse) {
+            (b'S', None) => sparse::map(block, &mut self.stream, stored)?,
+            (_, None) => (stored, None),
+            (b'S', Some(_)) => return Err(ArchiveError::Sparse),
+            (_, Some(_)) if kind != MemberKind::File => return Err(ArchiveError::Sparse),
+            (_, Some(sparse)) => {
+                let (size, map, content) = sparse.map(&mut self.stream, stored)?;
+                self.left = content;
+                (size, Some(map))
+            }
+        };
         Ok(Member {
             path,
             link,

@@ -1,7 +1,9 @@
 //! Pax extended headers: `LENGTH KEY=VALUE\n`, counted, so a value may hold any byte.
 
+use super::super::acl;
 use super::ArchiveError;
 use super::block::in_range;
+use super::sparse::Described;
 
 /// What the records of one header say; others are of no use here.
 #[derive(Debug, Default)]
@@ -13,6 +15,10 @@ pub(super) struct Records {
     pub(super) gid: Option<u64>,
     pub(super) mtime: Option<(i64, u32)>,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The same in GNU tar's own records, which it writes beside or instead of the others.
+    gnu: Vec<(Vec<u8>, Vec<u8>)>,
+    /// A sparse file's description.
+    pub(super) sparse: Option<Described>,
     /// A key that would change how entries are read, were the header a global one.
     meaning: Option<String>,
 }
@@ -28,6 +34,11 @@ impl Records {
             })?;
             records.take(key, value)?;
             bytes = rest;
+        }
+        for (name, value) in std::mem::take(&mut records.gnu) {
+            if records.xattrs.iter().all(|(known, _)| *known != name) {
+                records.xattrs.push((name, value));
+            }
         }
         Ok(records)
     }
@@ -55,10 +66,19 @@ impl Records {
                 let time = time(value).ok_or_else(|| malformed(key, "its value is no time"))?;
                 self.mtime.replace(time).is_none()
             }
-            _ if key.starts_with(b"GNU.sparse.") => {
-                return Err(malformed(key, "sparse files in pax format are not supported"));
+            b"RHT.security.selinux" => {
+                // The label as text; the attribute ends with NUL.
+                let label = [value, b"\0"].concat();
+                self.note(b"security.selinux", Some(label))
             }
+            b"SCHILY.acl.access" => self.note(b"system.posix_acl_access", acl::from_text(value)),
+            b"SCHILY.acl.default" => self.note(b"system.posix_acl_default", acl::from_text(value)),
             b"comment" => return Ok(()),
+            _ if key.starts_with(b"GNU.sparse.") => {
+                let sparse = self.sparse.get_or_insert_default();
+                sparse.take(&key[11..], value).map_err(|reason| malformed(key, reason))?;
+                true
+            }
             _ => match key.strip_prefix(b"SCHILY.xattr.") {
                 Some(name) => {
                     let fresh = self.xattrs.iter().all(|(known, _)| known != name);
@@ -70,6 +90,16 @@ impl Records {
         };
         self.meaning = Some(String::from_utf8_lossy(key).into_owned());
         if fresh { Ok(()) } else { Err(malformed(key, "it comes twice")) }
+    }
+
+    /// Notes an attribute of GNU tar's own spelling; tells whether it is the first of its name.
+    fn note(&mut self, name: &[u8], value: Option<Vec<u8>>) -> bool {
+        let fresh = self.gnu.iter().all(|(known, _)| known != name);
+        match value {
+            Some(value) => self.gnu.push((name.to_vec(), value)),
+            None => tracing::warn!("an access list that calls owners by name is left out"),
+        }
+        fresh
     }
 }
 
@@ -88,7 +118,7 @@ fn record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     plain.then_some((key, &body[equals + 1..], &bytes[length..]))
 }
 
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
@@ -160,7 +190,7 @@ mod tests {
             b"28 size=9223372036854775808\n",
             b"13 mtime=nan\n",
             b"15 mtime=1.+5\n",
-            b"22 GNU.sparse.major=1\n",
+            b"22 GNU.sparse.minor=x\n",
         ] {
             let text = String::from_utf8_lossy(bad);
             assert!(Records::parse(bad).is_err(), "{text:?}");

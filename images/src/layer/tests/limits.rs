@@ -97,6 +97,70 @@ fn i10_maps_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn i10_maps_in_pax_headers_that_make_no_sense_are_refused() {
+    let one: [(&str, &[u8]); 3] =
+        [("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", b"4096")];
+    // Map and content, as version 1.0 has them.
+    let body = |map: &str, content: usize| {
+        let mut bytes = map.as_bytes().to_vec();
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes.resize(bytes.len() + content, b'x');
+        bytes
+    };
+    let with = |bytes: &[u8]| Tar::default().pax(&one).file("s", bytes);
+    let site = Site::new();
+    site.extract(with(&body("2\n0\n512\n1024\n3\n", 515))).unwrap();
+    assert_eq!(fs_err::metadata(site.path("s")).unwrap().len(), 4096);
+    for (map, content) in [
+        ("1\n0\n512\n", 511),
+        ("1\n0\n512\n", 513),
+        ("2\n512\n512\n0\n512\n", 1024),
+        ("2\n0\n100\n512\n512\n", 612),
+        ("1\n4000\n512\n", 512),
+        ("1\n18446744073709551615\n512\n", 512),
+        ("99999999999999999999\n", 0),
+        ("4294967296\n0\n0\n", 0),
+        ("-1\n", 0),
+        ("1 0 512\n", 512),
+    ] {
+        refused(with(&body(map, content)), "sparse");
+    }
+    // More lines than there are bytes.
+    refused(with(&body("9\n", 0)), "sparse");
+    let records = |list: &[(&str, &[u8])]| Tar::default().pax(list).file("s", &[b'x'; 512]);
+    let map = |map: &'static [u8]| {
+        [("GNU.sparse.size", &b"4096"[..]), ("GNU.sparse.numblocks", b"1"), ("GNU.sparse.map", map)]
+    };
+    Site::new().extract(records(&map(b"0,512"))).unwrap();
+    for bad in [&b"0,511"[..], b"0", b"0,512,", b"a,b", b"", b"0,512,512,0", b"3600,512"] {
+        refused(records(&map(bad)), "sparse");
+    }
+    let number = ("GNU.sparse.numbytes", &b"512"[..]);
+    let (offset, size) = (("GNU.sparse.offset", &b"0"[..]), ("GNU.sparse.size", &b"512"[..]));
+    let count = ("GNU.sparse.numblocks", &b"1"[..]);
+    Site::new().extract(records(&[size, count, offset, number])).unwrap();
+    for bad in [
+        &[size, count, number][..],
+        &[size, count, offset],
+        &[size, offset, number],
+        &[count, offset, number],
+        &[size, size, count, offset, number],
+        &[size, count, offset, offset, number],
+        &[size, count, offset, number, ("GNU.sparse.other", b"1")],
+        &[size, count, offset, number, ("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0")],
+        &[size, count, offset, number, ("GNU.sparse.major", b"2")],
+    ] {
+        refused(records(bad), "sparse");
+    }
+    // Only a file has holes.
+    let list = map(b"0,0");
+    refused(Tar::default().pax(&list).directory("s", 0o755), "sparse");
+    // The name is the description's, and no freer than any other.
+    let named = [list[0], list[1], list[2], ("GNU.sparse.name", &b"../x"[..])];
+    refused(Tar::default().pax(&named).file("s", b""), "climbs");
+}
+
+#[test]
 fn i10_huge_sizes_are_refused_at_once() {
     // 8 EiB less one byte, in base 256.
     let huge = b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff";

@@ -3,9 +3,11 @@
 
 mod content;
 mod copying;
+mod differential;
 mod format;
 mod limits;
 mod metadata;
+mod notes;
 mod paths;
 mod removal;
 mod tars;
@@ -71,7 +73,10 @@ impl Site {
         }
         // What lies beside the root: nothing new either.
         for name in fs_err::read_dir(self.directory.path()).unwrap() {
-            assert!(["root", "outside"].contains(&name.unwrap().file_name().to_str().unwrap()));
+            assert!(
+                ["root", "outside", ".goldsmith-notes"]
+                    .contains(&name.unwrap().file_name().to_str().unwrap())
+            );
         }
         text
     }
