@@ -48,6 +48,9 @@ impl Place {
             .args([url, source, arch])
             .arg(&file)
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            // They would count for more than the authority that is named.
+            .env_remove("REQUESTS_CA_BUNDLE")
+            .env_remove("CURL_CA_BUNDLE")
             .output()
             .context("python3")?;
         let told = String::from_utf8_lossy(&output.stderr);
@@ -109,10 +112,10 @@ pub(crate) fn disks() -> Result<()> {
     }
 
     // The same by a tool that knows nothing of disks.
-    let authority = place.env.path("authority");
-    let authority = format!("--cert-dir={}", authority.display());
-    fs_err::copy(&place.authority.certificate, place.env.path("authority/ca.crt"))?;
-    fs_err::rename(place.env.path("authority/host.key"), place.env.path("host.key"))?;
+    let certificates = place.env.path("certificates");
+    fs_err::create_dir(&certificates)?;
+    fs_err::copy(&place.authority.certificate, certificates.join("ca.crt"))?;
+    let authority = format!("--cert-dir={}", certificates.display());
     let raw = place.skopeo(&["inspect", "--raw", &authority, &format!("docker://{index}")])?;
     let list = raw["manifests"].as_array().context("an index")?;
     let types: Vec<_> = list.iter().map(|one| &one["annotations"]["disktype"]).collect();
