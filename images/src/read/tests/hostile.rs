@@ -178,15 +178,9 @@ fn i27_inodes_that_claim_too_much() {
     // Fields of the superblock, where no checksum covers them.
     let good = ext4(scratch.path(), &[]);
     assert!(read(good.clone()).is_ok());
-    for (at, bytes) in [
-        (20, &[0xff; 4][..]),
-        (24, &[60, 0, 0, 0]),
-        (32, &[0; 4]),
-        (40, &[0xff; 4]),
-        (88, &[0xff; 2]),
-        (88, &[0; 2]),
-        (254, &[0xff; 2]),
-    ] {
+    for (at, bytes) in
+        [(24, &[60, 0, 0, 0][..]), (32, &[0; 4]), (40, &[0xff; 4]), (88, &[0xff; 2]), (88, &[0; 2])]
+    {
         let mut disk = good.clone();
         disk[1024 + at..1024 + at + bytes.len()].copy_from_slice(bytes);
         let done = read(disk);
