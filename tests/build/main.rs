@@ -36,6 +36,7 @@ mod scratch;
 mod selftest;
 mod store;
 mod tiny;
+mod ubuntu;
 mod verify;
 
 use std::process::Command;

@@ -13,10 +13,10 @@ use goldsmith_tests::{HostInvariant, Ran, TestEnv, ran};
 use crate::{member, ok};
 
 /// The paths that a server was asked for.
-type Asked = Arc<Mutex<Vec<String>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<String>>>;
 
 /// Serves a directory until the test ends; the list has what was asked for.
-fn serve(directory: PathBuf) -> Result<(String, Asked)> {
+pub(crate) fn serve(directory: PathBuf) -> Result<(String, Asked)> {
     let server = TcpListener::bind("127.0.0.1:0")?;
     let address = format!("http://{}", server.local_addr()?);
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -49,7 +49,7 @@ fn serve(directory: PathBuf) -> Result<(String, Asked)> {
     Ok((address, asked))
 }
 
-fn tool(name: &str, words: &[&str]) -> Result<()> {
+pub(crate) fn tool(name: &str, words: &[&str]) -> Result<()> {
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     let output =
         Command::new(name).env("PATH", path).args(words).output().context(name.to_owned())?;
@@ -57,18 +57,18 @@ fn tool(name: &str, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap_or_default()
 }
 
 /// A publisher: a directory of its web server, and a key.
-struct Publisher {
-    root: PathBuf,
+pub(crate) struct Publisher {
+    pub(crate) root: PathBuf,
     home: PathBuf,
 }
 
 impl Publisher {
-    fn new(env: &TestEnv) -> Result<Self> {
+    pub(crate) fn new(env: &TestEnv) -> Result<Self> {
         let this = Self { root: env.path("www"), home: env.path("gpg") };
         fs_err::create_dir_all(&this.root)?;
         fs_err::create_dir(&this.home)?;
@@ -80,7 +80,7 @@ impl Publisher {
         Ok(this)
     }
 
-    fn gpg(&self, time: &str, words: &[&str]) -> Result<()> {
+    pub(crate) fn gpg(&self, time: &str, words: &[&str]) -> Result<()> {
         let usual =
             ["--homedir", text(&self.home), "--batch", "--yes", "--faked-system-time", time];
         tool("gpg", &[&usual[..], words].concat())
