@@ -51,7 +51,7 @@ fn layout(esp: &str) -> String {
     lvs:
       - {{name: lv_root, base: vg, size: 1800MiB}}
       - {{name: lv_var, base: vg, size: 300MiB}}
-      - {{name: lv_both, base: vg, extents: 20%VG}}
+      - {{name: lv_both, base: vg, extents: 27%VG}}
 - mkfs:
     name: mkfs_root
     base: lv_root

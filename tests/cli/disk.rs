@@ -193,7 +193,13 @@ fn mistakes_are_told_with_file_line_and_node() -> Result<()> {
         let ran = plan(&env, &text.replace(from, to), options)?;
         ensure!(ran.status == 3 && ran.stderr.contains(message), "{to}: {message}: {ran:?}");
     }
-    // A build refuses the same before it runs anything.
+    Ok(())
+}
+
+#[test]
+fn a_build_refuses_mistakes_before_it_runs_anything() -> Result<()> {
+    let env = with_os()?;
+    let examples = examples()?;
     fs_err::write(env.path("layout.yaml"), examples[0].replace("size: 8MiB", "size: 8GiB"))?;
     let output = env
         .command("goldsmith")?

@@ -74,7 +74,8 @@ impl Lock {
             _ if said.is_empty() => {}
             Mode::Record => {}
             Mode::Follow => {
-                said.iter().for_each(|one| reporter.warn(format!("{}: {one}", self.path.display())))
+                said.iter()
+                    .for_each(|one| reporter.warn(format!("{}: {one}", self.path.display())));
             }
             Mode::Strict => return Err(drifted(&self.path.display().to_string(), said)),
         }

@@ -96,7 +96,7 @@ impl Tape {
         let headers: Vec<_> =
             fetch.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         // What HEAD is answered has the length of a body that does not come.
-        let told = fetch.headers.get("content-length").is_none().then_some(fetch.size);
+        let told = (!fetch.headers.contains_key("content-length")).then_some(fetch.size);
         reply.head(fetch.status, &headers, told)?;
         if fetch.size > 0 {
             let mut file = fs_err::File::open(body)?;

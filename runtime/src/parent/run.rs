@@ -177,6 +177,14 @@ pub fn run_with_listener(
     if cancel.is_cancelled() {
         return Ok(Outcome { status: ExitStatus::Interrupted, elapsed, scratch: None });
     }
+    let (status, scratch) = ending(report)?;
+    Ok(Outcome { status, elapsed, scratch })
+}
+
+/// What the helper's last word says of the command, and the scratch directory that it handed over.
+fn ending(
+    report: io::Result<Option<(Report, Vec<OwnedFd>)>>,
+) -> Result<(ExitStatus, Option<OwnedFd>), RunError> {
     let mut scratch = None;
     let mut keep = |fds: Vec<OwnedFd>| scratch = fds.into_iter().next();
     let status = match report {
@@ -193,7 +201,7 @@ pub fn run_with_listener(
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => ExitStatus::TimedOut,
         Err(source) => return Err(RunError::Channel { source }),
     };
-    Ok(Outcome { status, elapsed, scratch })
+    Ok((status, scratch))
 }
 
 /// Waits for the helper's next word, at most until `deadline`.

@@ -70,7 +70,7 @@ fn of_the_grammar() {
 }
 
 #[test]
-fn of_disks_and_partitions() {
+fn of_partitions() {
     let (root, more) = (
         "      - {name: root, size: 50%, flags: [primary], mkfs: {name: mkfs_root, mount: {mount_point: /}}}\n",
         "      - {name: p1, size: 1MiB, flags: [primary]}\n      - {name: p2, size: 1MiB, flags: [primary]}\n      - {name: p3, size: 1MiB, flags: [primary]}\n",
@@ -111,9 +111,18 @@ fn of_disks_and_partitions() {
             gpt(&format!("      - {{name: {}, size: 1%}}", "n".repeat(37))),
             &[":7: ", "36 characters"],
         ),
+    ] {
+        refused(&text, parts);
+    }
+}
+
+#[test]
+fn of_disks_and_tables() {
+    let root = "      - {name: root, size: 50%, flags: [primary], mkfs: {name: mkfs_root, mount: {mount_point: /}}}\n";
+    for (text, parts) in [
         (
             mbr(root).replace("label: mbr", "label: bsd"),
-            &[":4: partitioning_image0: label must be"],
+            &[":4: partitioning_image0: label must be"][..],
         ),
         (mbr(root).replace("    label: mbr\n", ""), &[":2: partitioning_image0: label is missing"]),
         (mbr(root).replace("label: mbr", "label: mbr\n    align: 700"), &["700 is no multiple"]),
