@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
 fn format(argument_zero: bool) -> FormatPlan {
     FormatPlan {
         name: "trial".into(),
-        magic: b"\x7fGS:\nA".into(),
+        magic: b"\x7fG\0:\nA".into(),
         // The last byte may be anything.
         mask: b"\xff\xff\xff\xff\xff\0".into(),
         interpreter: PathBuf::from("/bin/echo"),
@@ -30,7 +30,7 @@ fn format(argument_zero: bool) -> FormatPlan {
 fn plan(fixture: &Fixture, formats: Vec<FormatPlan>) -> Result<SandboxPlan> {
     use std::os::unix::fs::PermissionsExt as _;
     let program = fixture.path("root/foreign");
-    fs_err::write(&program, b"\x7fGS:\nZ and whatever follows")?;
+    fs_err::write(&program, b"\x7fG\0:\nZ and whatever follows")?;
     fs_err::set_permissions(&program, std::fs::Permissions::from_mode(0o755))?;
     let script = "[ ! -e /bin/echo ] && exec -a zero /foreign one two";
     Ok(SandboxPlan { formats, ..fixture.plan(script) })

@@ -8,7 +8,7 @@ use goldsmith_images::tree::Normalise;
 
 use super::cache::{Done, Recipe};
 use super::chain::{Chain, Step, Work};
-use super::outlook::Verdict;
+use super::outlook;
 use super::prepare::{Prepared, hooks_base, host_directories, prepare};
 use super::run::{Ground, PhaseRun, give};
 use super::session::{CACHE_FULL, Session};
@@ -91,7 +91,7 @@ fn build_checked(session: &Session, request: &Request) -> Result<Built> {
     let (tools, mut base) = bases(&chain)?;
     if let Some(lock) = &session.lock {
         // All of it or nothing: what hooks fetch depends on what is in their cache.
-        base.ran |= lock.is_strict() && some_phase_runs(session, request, &chain)?;
+        base.ran |= lock.is_strict() && outlook::some_phase_runs(session, request, &chain)?;
         lock.prepare_cache(session, base.ran && lock.is_strict())?;
     }
     if let Some(plan) = &chain.base {
@@ -144,14 +144,6 @@ fn bases(chain: &Chain<'_>) -> Result<(Done, Done)> {
         });
         Ok((tools?, base?))
     })
-}
-
-/// Whether the cache lacks a step between the bases and the outputs.
-fn some_phase_runs(session: &Session, request: &Request, chain: &Chain<'_>) -> Result<bool> {
-    let bases = 1 + usize::from(chain.base.is_some());
-    let looks = super::outlook::outlook(session, request, chain)?;
-    let output = |step: &super::outlook::Outlook| step.step == "output";
-    Ok(looks.iter().skip(bases).any(|step| !output(step) && step.cache != Verdict::Hit))
 }
 
 /// Hides a `lost+found` that came with the tree: it is a file system's own (contract 2.2).

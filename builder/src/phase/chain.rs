@@ -16,6 +16,7 @@ use super::prepare::Prepared;
 use super::run::PhaseRun;
 use super::session::Session;
 use super::table::{PHASES, Phase, Place};
+use super::volatile;
 use crate::base::mirror::{self, Mirror};
 use crate::base::{self, BasePlan, Bootstrap, Emulation};
 use crate::element::base_yaml::Base;
@@ -351,7 +352,7 @@ impl Links<'_> {
         let request = self.request;
         let rules = Normalise {
             epoch,
-            drop: volatile(),
+            drop: volatile::paths(),
             empty: vec!["etc/machine-id".into(), "var/lib/dbus/machine-id".into()],
             devices: true,
         };
@@ -380,23 +381,4 @@ impl Links<'_> {
         self.push("output", false, key, Work::Output { rules, on_disk });
         Ok(())
     }
-}
-
-/// Files that differ from build to build and that the image makes anew.
-fn volatile() -> Vec<String> {
-    let mut paths = goldsmith_images::import::debian::volatile_paths();
-    paths.retain(|path| !path.starts_with("var/lib/apt/lists"));
-    for path in [
-        "etc/resolv.conf.ORIG",
-        "goldsmith",
-        "var/cache/apt/archives/*.deb",
-        "var/lib/apt/lists/*",
-        "var/lib/systemd/catalog/database",
-        "var/cache/man/*",
-        "root/.cache",
-        "root/.bash_history",
-    ] {
-        paths.push(path.to_owned());
-    }
-    paths
 }

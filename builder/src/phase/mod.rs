@@ -25,3 +25,4 @@ pub mod session;
 mod shared_caches;
 pub mod state;
 pub mod table;
+mod volatile;

@@ -94,3 +94,15 @@ pub fn outlook(session: &Session, request: &Request, chain: &Chain<'_>) -> Resul
 fn running() -> Done {
     Done { ran: true, ..Done::default() }
 }
+
+/// Whether the cache lacks a step between the bases and the outputs.
+pub(super) fn some_phase_runs(
+    session: &Session,
+    request: &Request,
+    chain: &Chain<'_>,
+) -> Result<bool> {
+    let bases = 1 + usize::from(chain.base.is_some());
+    let looks = outlook(session, request, chain)?;
+    let output = |step: &Outlook| step.step == "output";
+    Ok(looks.iter().skip(bases).any(|step| !output(step) && step.cache != Verdict::Hit))
+}

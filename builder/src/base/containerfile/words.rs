@@ -175,7 +175,7 @@ mod tests {
             (r#""$A b" 'it $A' "\$A" '\n' "\n""#, r"a b it $A $A \n \n"),
             (r"a\ b\\", r"a b\"),
             ("$B$A1-$_", "-"),
-            ("${A:-'}'}", "a'}"),
+            ("${A:-'}'}${B:-'}'}", "a}"),
         ] {
             assert_eq!(fill(text, &value).as_deref(), Ok(filled), "{text}");
         }

@@ -102,17 +102,29 @@ pub fn run(verb: &StoreVerb, cache: &Path) -> Result<u8> {
         }
         StoreVerb::Du { json } => du::run(&session, *json)?,
         StoreVerb::Gc { older_than } => {
+            open_many();
             let age = Duration::from_secs(older_than.saturating_mul(86_400));
             let retired = session.store.collect(age).map_err(|error| store_failure(&error))?;
             remove(&session, &retired)?;
             crate::report::print(&told(&retired));
         }
         StoreVerb::Prune { max_size, older_than } => {
+            open_many();
             prune::run(&session, max_size.as_deref(), *older_than)?;
         }
         StoreVerb::Fsck { repair, json } => return fsck::run(&session, *repair, *json),
     }
     Ok(0)
+}
+
+/// Lets this process open as many files as it may: a lock is held for each snapshot that goes.
+fn open_many() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the number of open files stays as it is");
+    }
 }
 
 /// Removes the trees that were taken out of the store.

@@ -84,6 +84,9 @@ fn ext4(directory: &Path, after: &[&str]) -> Vec<u8> {
 fn entries(disk: Vec<u8>) -> Result<usize, String> {
     let disk: Arc<dyn Medium> = Arc::new(Memory(disk));
     let system = System::find(&disk).map_err(|error| error.to_string())?;
+    if !system.has_root() {
+        return Err(system.nothing("a root").to_string());
+    }
     let tree = system.tree(b"").map_err(|error| error.to_string())?;
     Ok(tree.entries.len())
 }
