@@ -5,10 +5,11 @@ use anyhow::Result;
 use goldsmith_tests::TestEnv;
 use goldsmith_tests::matrix::{ROWS, boots};
 
-// What the server's tests leave open: they have block-device-efi by both firmwares.
+// What other tests leave open: the server's have block-device-efi by both firmwares, upstream's
+// own debian-minimal has an MBR.
 #[test]
 fn a_tree_boots_from_other_kinds_of_disks() -> Result<()> {
-    boots(&TestEnv::new()?, &ROWS[..3], "image")
+    boots(&TestEnv::new()?, &ROWS[1..3], "image")
 }
 
 #[test]

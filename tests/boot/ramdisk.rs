@@ -59,7 +59,7 @@ fn a_busybox_ramdisk_boots_to_its_init_script() -> Result<()> {
 }
 
 #[test]
-fn a_dracut_ramdisk_boots_to_its_init_script() -> Result<()> {
+fn full_a_dracut_ramdisk_boots_to_its_init_script() -> Result<()> {
     let env = TestEnv::new()?;
     element(&env)?;
     let output = env

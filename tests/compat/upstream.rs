@@ -140,10 +140,10 @@ const BUILT: [(&str, &[&str]); 18] = [
         &["of-rpms", "elrepo", "oat-client", "redhat-common", "rhel-common", "rpm-distro", "yum"],
     ),
     ("upstream::elements_of_suse_with_packages_of_the_test", &["of-zypper"]),
-    ("upstream::elements_of_ubuntu_with_the_archive_of_debian", &["ubuntu-minimal"]),
-    ("upstream::elements_of_ubuntu_with_the_archive_of_debian", &["ubuntu", "ubuntu-signed"]),
+    ("upstream::full_elements_of_ubuntu_with_the_archive_of_debian", &["ubuntu-minimal"]),
+    ("upstream::full_elements_of_ubuntu_with_the_archive_of_debian", &["ubuntu", "ubuntu-signed"]),
     (
-        "upstream::ramdisks_of_deployment_and_hardware",
+        "upstream::full_ramdisks_of_deployment_and_hardware",
         &["ramdisk", "debian-minimal", "deploy-baremetal", "hwburnin", "hwdiscovery"],
     ),
     ("upstream::bases_of_container_files", &["containerfile"]),
