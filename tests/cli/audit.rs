@@ -16,7 +16,7 @@ const BUILT: [(&str, &[&str]); 10] = [
         &["debian", "vm", "block-device-mbr", "enable-serial-console"],
     ),
     ("boot::a_busybox_ramdisk_boots_to_its_init_script", &["ramdisk", "debian-minimal"]),
-    ("boot::a_dracut_ramdisk_boots_to_its_init_script", &["dracut-ramdisk", "debian-minimal"]),
+    ("boot::full_a_dracut_ramdisk_boots_to_its_init_script", &["dracut-ramdisk", "debian-minimal"]),
     ("boot::full_tgtd_offers_the_disk", &["ramdisk", "debian-minimal", "deploy-baremetal"]),
     (
         "boot::full_new_hardware_is_described_and_tested",
