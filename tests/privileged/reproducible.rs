@@ -26,7 +26,7 @@ umask > /root/hook.log
 date > /var/log/hook.log
 mkdir -p /opt/many /root/.cache
 for n in $(seq 200 | sort -R); do echo "$n" > "/opt/many/$n"; done
-python3 -c 'import json, compileall; compileall.compile_dir("/usr/lib/python3/dist-packages", quiet=2)'
+python3 -c 'import argparse, compileall; compileall.compile_dir("/usr/lib/python3/dist-packages", quiet=2)'
 date > /root/.cache/when
 cat /proc/sys/kernel/random/uuid > /etc/machine-id
 touch -d '2001-01-01' /opt/old

@@ -109,17 +109,19 @@ fn name(letters: &mut Peekable<Chars<'_>>) -> String {
 
 fn in_braces(letters: &mut Peekable<Chars<'_>>, values: &Values<'_>) -> Result<String, String> {
     let name = name(letters);
+    if name.is_empty() {
+        return Err("${ without a name is not supported".to_owned());
+    }
     let no_end = || format!("${{{name} has no end");
     let colon = letters.next_if_eq(&':').is_some();
     let what = letters.next().ok_or_else(no_end)?;
     let value = values(&name).filter(|value| !colon || !value.is_empty());
-    if what == '}' && !colon && !name.is_empty() {
+    if what == '}' && !colon {
         return Ok(value.unwrap_or_default());
     }
     let word = up_to_brace(letters).ok_or_else(no_end)?;
     let other = || fill(&word, values);
     match (what, value) {
-        _ if name.is_empty() => Err("${ without a name is not supported".to_owned()),
         ('-', Some(value)) | ('?', Some(value)) => Ok(value),
         ('-', None) | ('+', Some(_)) => other(),
         ('+', None) => Ok(String::new()),
