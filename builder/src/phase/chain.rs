@@ -32,7 +32,7 @@ use crate::request::{Backend, ImageType, Request};
 const BASE: &str = "base";
 
 /// Changes whenever sandboxes begin to look different to hooks.
-const SANDBOX: &str = "1";
+const SANDBOX: &str = "2";
 
 /// What a build is going to do.
 #[derive(Debug)]

@@ -115,7 +115,8 @@ pub(super) fn specification(
 }
 
 fn user(plan: &UserPlan) -> Result<User, oci_spec::OciSpecError> {
-    let user = UserBuilder::default().uid(plan.uid).gid(plan.gid);
+    // Not that of whoever calls: an image is the same for everybody.
+    let user = UserBuilder::default().uid(plan.uid).gid(plan.gid).umask(0o022_u32);
     if plan.groups.is_empty() {
         return user.build();
     }
