@@ -184,12 +184,14 @@ impl Store {
         retired: &mut Retired,
     ) -> Result<bool, StoreError> {
         let lease = path.join("lease");
+        // Held until the name is gone: who waits for it then finds nothing there.
+        let mut held = None;
         if lease.exists() {
             let Some(lock) = seize(&lease) else { return Ok(false) };
             if retired.since.is_some_and(|since| last_use(&lease) >= since) {
                 return Ok(false);
             }
-            retired.locks.push(lock);
+            held = Some(lock);
         }
         // Whoever sweeps looks at the lock that its maker held.
         if let Some(lock) = seize(&path.join("lock")) {
@@ -203,6 +205,7 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             other => other?,
         }
+        drop(held);
         retired.bytes += size.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         retired.snapshots += 1;
         retired.paths.push(to);
