@@ -111,7 +111,9 @@ need_diskimage_builder() {
 static_programs() {
     CARGO_BUILD_TARGET=$(rustc -vV | sed -n 's/^host: //p')
     export CARGO_BUILD_TARGET
-    export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
+    # Once only: with other flags everything is built anew.
+    [[ ${RUSTFLAGS:-} == *" -C target-feature=+crt-static" ]] ||
+        export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static"
 }
 
 # Names the ordinary user of the tests; as root makes it, with subordinate ids.

@@ -297,7 +297,7 @@ fn boots_by_bios() -> Result<()> {
     server::boots(&env, &image, false, "")
 }
 
-// Every kind of disk that there is: with --full alone, the other test boots in CI, too.
+// Every kind of disk that there is, in the full run; CI boots the one of the test above.
 fn finished_tree_boots() -> Result<()> {
     matrix::boots(&TestEnv::new()?, &matrix::ROWS, "loop")
 }
