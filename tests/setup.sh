@@ -119,13 +119,17 @@ static_programs() {
 # Names the ordinary user of the tests; as root makes it, with subordinate ids.
 need_test_user() {
     export GOLDSMITH_TEST_USER=${GOLDSMITH_TEST_USER:-goldsmith-test}
-    [ "$(id -u)" = 0 ] || return 0
-    id "$GOLDSMITH_TEST_USER" > /dev/null 2>&1 || useradd --create-home "$GOLDSMITH_TEST_USER"
+    [ "$(id -u)" != 0 ] || make_user "$GOLDSMITH_TEST_USER"
+}
+
+# Makes an ordinary user of that name, with subordinate ids, unless there is one.
+make_user() {
+    id "$1" > /dev/null 2>&1 || useradd --create-home "$1"
     local file next
     for file in /etc/subuid /etc/subgid; do
-        if ! grep -q "^$GOLDSMITH_TEST_USER:" "$file" 2> /dev/null; then
+        if ! grep -q "^$1:" "$file" 2> /dev/null; then
             next=$(awk -F: 'BEGIN { n = 100000 } $2 + $3 > n { n = $2 + $3 } END { print n }' "$file" 2> /dev/null || echo 100000)
-            echo "$GOLDSMITH_TEST_USER:$next:65536" >> "$file"
+            echo "$1:$next:65536" >> "$file"
         fi
     done
 }
