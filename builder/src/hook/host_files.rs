@@ -21,6 +21,9 @@ const HOME: &str = "/root";
 /// What a CI system of OpenStack leaves on its machines.
 const MIRRORS: &str = "/etc/ci/mirror_info.sh";
 
+/// Variables that name a directory, whose files are shown together.
+const DIRECTORIES: [&str; 2] = ["DIB_YUM_MINIMAL_BOOTSTRAP_REPOS", "DIB_YUM_MINIMAL_EXTRA_REPOS"];
+
 /// Pairs of the path that hooks know and the file of the host.
 pub type Shown = Vec<(PathBuf, PathBuf)>;
 
@@ -85,6 +88,17 @@ pub fn expose(variables: &mut BTreeMap<String, String>, shown: &Shown) -> Result
         digest(&mut hasher, &name, outside)?;
     }
     for (name, value) in variables.iter_mut().filter(|(name, _)| name.starts_with("DIB_")) {
+        let within = if DIRECTORIES.contains(&name.as_str()) { inside(value) } else { Vec::new() };
+        if !within.is_empty() {
+            let directory = Path::new(FILES).join(files.len().to_string());
+            for path in within {
+                let file = path.file_name().unwrap_or_default().to_owned();
+                digest(&mut hasher, &format!("{name}/{}", file.display()), &path)?;
+                files.push((directory.join(file), path));
+            }
+            *value = directory.display().to_string();
+            continue;
+        }
         let paths = named(value);
         if paths.is_empty() {
             continue;
@@ -111,6 +125,17 @@ fn named(value: &str) -> Vec<PathBuf> {
     value.split_whitespace().map(file).collect::<Option<_>>().unwrap_or_default()
 }
 
+/// The files in the directory that a value names.
+fn inside(value: &str) -> Vec<PathBuf> {
+    if !Path::new(value).is_absolute() {
+        return Vec::new();
+    }
+    let entries = fs_err::read_dir(value).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(|p| p.is_file()).collect();
+    files.sort();
+    files
+}
+
 fn digest(hasher: &mut Sha256, name: &str, path: &Path) -> Result<()> {
     let bytes =
         fs_err::read(path).map_err(|error| Failure::wrap(Kind::Configuration, name, &error))?;
@@ -124,6 +149,27 @@ fn digest(hasher: &mut Sha256, name: &str, path: &Path) -> Result<()> {
 mod tests {
     use super::*;
     use crate::element::Element;
+
+    #[test]
+    fn files_of_a_directory_are_shown_together() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["b.repo", "a.repo"] {
+            fs_err::write(place.path().join(name), name).unwrap();
+        }
+        let name = "DIB_YUM_MINIMAL_BOOTSTRAP_REPOS";
+        let value = place.path().display().to_string();
+        let given: BTreeMap<_, _> =
+            [(name.to_owned(), value.clone()), ("DIB_OTHER".to_owned(), value.clone())].into();
+        let mut variables = given.clone();
+        let (shown, before) = expose(&mut variables, &Vec::new()).unwrap();
+        assert_eq!(variables[name], "/goldsmith/files/0");
+        assert_eq!(variables["DIB_OTHER"], value);
+        let paths: Vec<_> = shown.iter().map(|(inside, _)| inside.display().to_string()).collect();
+        assert_eq!(paths, ["/goldsmith/files/0/a.repo", "/goldsmith/files/0/b.repo"]);
+        fs_err::write(place.path().join("b.repo"), "changed").unwrap();
+        let (_, after) = expose(&mut given.clone(), &Vec::new()).unwrap();
+        assert_ne!(before, after);
+    }
 
     #[test]
     fn files_and_lists_of_files_are_shown() {
