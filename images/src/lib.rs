@@ -3,6 +3,7 @@
 //! Invariant: nothing here starts a process, reads the environment or prints.
 
 pub mod compare;
+pub mod contract;
 pub mod digest;
 pub mod disk;
 pub mod exchange;

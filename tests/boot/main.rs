@@ -8,6 +8,7 @@ mod loaders;
 mod lvm;
 mod matrix;
 mod ramdisk;
+mod roots;
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use goldsmith_tests::matrix::{ROWS, boots};
 // own debian-minimal has an MBR.
 #[test]
 fn a_tree_boots_from_other_kinds_of_disks() -> Result<()> {
-    boots(&TestEnv::new()?, &ROWS[1..3], "image")
+    boots(&TestEnv::new()?, &ROWS[..2], "image")
 }
 
 #[test]

@@ -9,26 +9,38 @@ use crate::TestEnv;
 pub struct Row {
     /// The element that says how the disk is divided.
     pub layout: &'static str,
+    /// Of the root file system.
+    pub fs_type: &'static str,
     /// For `goldsmith boot`.
     pub firmware: &'static str,
     /// Firmware, kind of table, root file system and sector size, as the guest sees them.
     pub token: &'static str,
 }
 
-const fn row(layout: &'static str, firmware: &'static str, token: &'static str) -> Row {
-    Row { layout, firmware, token }
+const fn row(
+    layout: &'static str,
+    fs_type: &'static str,
+    firmware: &'static str,
+    token: &'static str,
+) -> Row {
+    Row { layout, fs_type, firmware, token }
 }
 
-/// Every row that there can be. What is missing cannot be: a disk of `block-device-mbr` or
-/// `block-device-gpt` has no EFI system partition for UEFI, and GRUB for BIOS reads no sectors of
-/// 4096 bytes.
-pub const ROWS: [Row; 5] = [
-    row("block-device-mbr", "bios", "bios dos ext4 512"),
-    row("block-device-gpt", "bios", "bios gpt ext4 512"),
-    row("block-device-efi-4k", "uefi", "uefi gpt ext4 4096"),
-    row("block-device-efi", "bios", "bios gpt ext4 512"),
-    row("block-device-efi", "uefi", "uefi gpt ext4 512"),
+/// Every pair of layout, firmware and root file system that there can be. What is missing cannot
+/// be: a disk of `block-device-mbr` or `block-device-gpt` has no EFI system partition for UEFI,
+/// GRUB for BIOS reads no sectors of 4096 bytes, and an xfs on them is not written.
+pub const ROWS: [Row; 7] = [
+    row("block-device-mbr", "xfs", "bios", "bios dos xfs 512"),
+    row("block-device-efi-4k", "ext4", "uefi", "uefi gpt ext4 4096"),
+    row("block-device-mbr", "ext4", "bios", "bios dos ext4 512"),
+    row("block-device-gpt", "ext4", "bios", "bios gpt ext4 512"),
+    row("block-device-efi", "ext4", "bios", "bios gpt ext4 512"),
+    row("block-device-efi", "ext4", "uefi", "uefi gpt ext4 512"),
+    row("block-device-efi", "xfs", "uefi", "uefi gpt xfs 512"),
 ];
+
+/// The layout that says itself of which type its root file system is.
+const EFI: &str = include_str!("../../elements/block-device-efi/block-device-default.yaml");
 
 /// Says what the guest sees, where only the guest can put it together.
 const TOKEN: &str = r#"#!/bin/sh
@@ -52,8 +64,13 @@ const UNIT: &str = "[Unit]\\nBefore=serial-getty@ttyS0.service\\n[Service]\\nTyp
 /// When a step fails or a guest does not say what is expected.
 pub fn boots(env: &TestEnv, rows: &[Row], backend: &str) -> Result<()> {
     token(env)?;
-    let goldsmith = |words: &[&str], elements: &[&str]| {
+    let goldsmith = |words: &[&str], row: &Row| {
+        let elements = ["debian-minimal", "vm", row.layout, "token"];
         let mut command = env.command("goldsmith")?;
+        command.env("FS_TYPE", row.fs_type);
+        if (row.layout, row.fs_type) == ("block-device-efi", "xfs") {
+            command.env("DIB_BLOCK_DEVICE_CONFIG", EFI.replace("type: ext4", "type: xfs"));
+        }
         command.env("DIB_DEBIAN_KERNEL", "cloud").env("DIB_GRUB_TIMEOUT_STYLE", "hidden");
         command.env("DIB_GRUB_TIMEOUT", "0");
         command.args(words).args(elements);
@@ -62,14 +79,13 @@ pub fn boots(env: &TestEnv, rows: &[Row], backend: &str) -> Result<()> {
         ensure!(output.status.success(), "{words:?} {elements:?}: {said}");
         anyhow::Ok(())
     };
-    let elements = |layout| ["debian-minimal", "vm", layout, "token"];
     let made = ["build", "-t", "oci", "--layer-compression", "zstd", "-o", "tree"];
     for row in rows {
         // The boot loader's menu names file systems of this layout.
         let build = [&made[..], &["--progress", "plain"]].concat();
-        goldsmith(&build, &elements(row.layout))?;
+        goldsmith(&build, row)?;
         let words = ["materialise", "tree.oci", "--backend", backend, "-o", "disk"];
-        goldsmith(&[&words[..], &["--progress", "plain"]].concat(), &elements(row.layout))?;
+        goldsmith(&[&words[..], &["--progress", "plain"]].concat(), row)?;
         let token = format!("GOLDEN42 {} end", row.token);
         let expect = ["--firmware", row.firmware, "--expect", &token, "--timeout", "600"];
         let booted = env.run(&[&["boot", "disk.qcow2"][..], &expect].concat())?;

@@ -8,7 +8,7 @@ use super::wrong::{Checked, Wrong};
 use super::{mkfs_options, types};
 
 /// File systems that are written.
-const WRITTEN: [&str; 3] = ["ext4", "vfat", "swap"];
+const WRITTEN: [&str; 4] = ["ext4", "xfs", "vfat", "swap"];
 /// Options of LVM's programs that a volume made by nobody's hand needs no more, and whether a word follows.
 const NEEDLESS: [(&str, bool); 14] = [
     ("-f", false),

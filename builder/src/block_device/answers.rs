@@ -21,6 +21,11 @@ impl Plan {
         self.root().map_or("", |root| &root.kind)
     }
 
+    /// Whether a file system of that type is on a disk.
+    pub fn has(&self, kind: &str) -> bool {
+        self.config.filesystems.iter().any(|mkfs| mkfs.kind == kind)
+    }
+
     /// Label of the file system at /boot, or nothing (`DIB_BOOT_LABEL`).
     pub fn boot_label(&self) -> &str {
         self.config.mounted_at("/boot").map_or("", |mkfs| &mkfs.label)

@@ -160,7 +160,15 @@ impl Plan {
             }
         }
         layout.validate().map_err(|error| {
-            Failure::wrap(Kind::Configuration, format!("{}: {}", self.file, disk.name), &error)
+            let named = error.filesystem();
+            let node = self.config.filesystems.iter().find(|node| Some(&*node.name) == named);
+            node.map_or_else(
+                || {
+                    let what = format!("{}: {}", self.file, disk.name);
+                    Failure::wrap(Kind::Configuration, what, &error)
+                },
+                |node| node.wrong(error.to_string()).failure(&self.file),
+            )
         })?;
         Ok(layout)
     }
@@ -182,6 +190,7 @@ impl Plan {
                 fat_bits: None,
             }),
             "swap" => FsKind::Swap,
+            "xfs" => FsKind::Xfs,
             _ => {
                 let mut ext4 = Ext4Options { journal_mib: None, ..Ext4Options::default() };
                 match &mkfs.opts {

@@ -32,6 +32,7 @@ mod yaml;
 use std::path::{Path, PathBuf};
 
 pub use layout::OtherDisk;
+pub use mkfs_options::implied as implied_mkfs_options;
 pub use resolved::{Graph, graph, list_form};
 pub use size::{absolute, explicit_size_kib, image_size_kib, is_efi};
 
@@ -59,6 +60,8 @@ pub struct Inputs<'a> {
     pub journal_mib: u32,
     /// `--mkfs-options`, for the root file system.
     pub mkfs_options: &'a str,
+    /// What stands before them where that is ext4, as the environment has it.
+    pub implied_mkfs_options: &'a str,
     /// Identifiers on the disk derive from it.
     pub seed: &'a str,
     /// The time file systems record.
@@ -97,6 +100,7 @@ pub fn plain_inputs() -> Inputs<'static> {
         root_label: None,
         journal_mib: 64,
         mkfs_options: "",
+        implied_mkfs_options: "",
         seed: "",
         epoch: 0,
     }
@@ -152,7 +156,13 @@ impl Plan {
             .map_err(|wrong| wrong.failure(&file))?;
         let mut root_ext4 =
             Ext4Options { journal_mib: Some(inputs.journal_mib), ..Ext4Options::default() };
-        mkfs_options::apply(inputs.mkfs_options, &mut root_ext4)?;
+        match config.mounted_at("/").map(|root| root.kind.as_str()) {
+            None | Some("ext4") => {
+                let all = format!("{} {}", inputs.implied_mkfs_options, inputs.mkfs_options);
+                mkfs_options::apply(&all, &mut root_ext4)?;
+            }
+            Some(other) => mkfs_options::none(inputs.mkfs_options, other)?,
+        }
         let (seed, epoch) = (inputs.seed.to_owned(), inputs.epoch);
         Ok(Self { file, config, root_ext4, seed, epoch })
     }

@@ -1,16 +1,21 @@
 //! Sizes: of images (contract 4.6) and as configurations spell them (4.3).
 
+/// The log of an xfs of up to 128 GiB, and the least that an image with an xfs root may have:
+/// the 300 MiB below which there is none, and partitions.
+const XFS_LOG_KIB: u64 = 64 << 10;
+const LEAST_XFS_KIB: u64 = 320 << 10;
+
 /// How large the image becomes, in KiB.
 ///
 /// `du_kib` is what the tree takes. Without an explicit size the tree may fill 60 % of the
-/// image, or has `extra_mib` to spare, and an ext4 root file system adds its journal. An EFI
-/// layout adds 525 MiB in any case. The result is a multiple of 64 KiB.
+/// image, or has `extra_mib` to spare, and an ext4 root file system adds its journal, an xfs its
+/// log. An EFI layout adds 525 MiB in any case. The result is a multiple of 64 KiB.
 pub fn image_size_kib(
     du_kib: u64,
     explicit_kib: Option<u64>,
     extra_mib: Option<u64>,
     journal_mib: u32,
-    root_is_ext4: bool,
+    root_fstype: &str,
     efi: bool,
 ) -> u64 {
     let mut size = match (explicit_kib, extra_mib) {
@@ -18,9 +23,11 @@ pub fn image_size_kib(
         (None, Some(extra)) => du_kib + extra * 1024,
         (None, None) => du_kib * 5 / 3,
     };
-    if root_is_ext4 && explicit_kib.is_none() {
-        size += u64::from(journal_mib) * 1024;
-    }
+    size = match (explicit_kib, root_fstype) {
+        (None, "ext4") => size + u64::from(journal_mib) * 1024,
+        (None, "xfs") => (size + XFS_LOG_KIB).max(LEAST_XFS_KIB),
+        _ => size,
+    };
     if efi {
         size += 525 * 1024;
     }
@@ -33,7 +40,7 @@ pub fn explicit_size_kib<'a>(
     elements: impl IntoIterator<Item = &'a str>,
 ) -> Option<u64> {
     let efi = is_efi(elements);
-    explicit_kib.map(|size| image_size_kib(0, Some(size), None, 0, false, efi))
+    explicit_kib.map(|size| image_size_kib(0, Some(size), None, 0, "", efi))
 }
 
 /// Whether one of these elements lays a disk out for EFI, which counts in its size.
@@ -167,10 +174,15 @@ mod tests {
     // contract 9.16
     #[test]
     fn image_sizes_follow_the_contract() {
-        assert_eq!(image_size_kib(600, None, None, 64, false, false), 1024);
-        assert_eq!(image_size_kib(600, None, None, 64, true, false), 1024 + 65536);
-        assert_eq!(image_size_kib(600, Some(1 << 20), None, 64, true, false), 1 << 20);
-        assert_eq!(image_size_kib(600, Some(1 << 20), None, 64, true, true), (1 << 20) + 537_600);
-        assert_eq!(image_size_kib(1000, None, Some(1), 64, false, false), 2048);
+        let all = [(None, None, "btrfs", false), (None, None, "ext4", false)];
+        let explicit = [(Some(1 << 20), None, "ext4", false), (Some(1 << 20), None, "ext4", true)];
+        let other = [(None, Some(1), "btrfs", false), (None, None, "xfs", false)];
+        let sizes = [all, explicit, other]
+            .concat()
+            .into_iter()
+            .map(|(size, extra, root, efi)| image_size_kib(600, size, extra, 64, root, efi));
+        let wanted = [1024, 1024 + 65_536, 1 << 20, (1 << 20) + 537_600, 1664, 320 << 10];
+        assert_eq!(sizes.collect::<Vec<_>>(), wanted);
+        assert_eq!(image_size_kib(600 << 10, None, Some(50), 64, "xfs", false), 714 << 10);
     }
 }

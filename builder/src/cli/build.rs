@@ -32,6 +32,14 @@ pub struct BuildArgs {
     /// Journal of the root file system in MiB
     #[arg(long, value_name = "MIB")]
     journal_size: Option<u32>,
+    /// Options of mke2fs for the root file system: -b, -i, -I, -J size=, -m, -N, -O,
+    /// -E resize=, hash_seed=
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    mkfs_options: Option<String>,
+    /// Blocks that the root file system keeps room to grow to without meta_bg [default: a
+    /// thousandfold]
+    #[arg(long, value_name = "BLOCKS")]
+    max_online_resize: Option<u64>,
     /// Label of the root file system
     #[arg(long, value_name = "LABEL")]
     root_label: Option<String>,
@@ -90,6 +98,12 @@ impl BuildArgs {
         }
         request.image_extra_mib = self.image_extra_size.or(request.image_extra_mib);
         request.journal_mib = self.journal_size.unwrap_or(request.journal_mib);
+        if let Some(options) = &self.mkfs_options {
+            request.mkfs_options.clone_from(options);
+        }
+        if let Some(blocks) = self.max_online_resize {
+            request.env.insert("MAX_ONLINE_RESIZE".to_owned(), blocks.to_string());
+        }
         request.root_label = self.root_label.clone().or(request.root_label);
         request.codec = match self.codec {
             CodecArg::None => Codec::None,

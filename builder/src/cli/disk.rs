@@ -84,6 +84,8 @@ struct Found {
     config: Option<String>,
     elements: Vec<(String, PathBuf)>,
     seed: String,
+    /// Options of mke2fs from the environment.
+    implied: String,
 }
 
 impl LayoutSource {
@@ -104,7 +106,8 @@ impl LayoutSource {
             seed = block_device::seed(&request.arch, &graph.names());
             elements = graph.elements.iter().map(|e| (e.name.clone(), e.path.clone())).collect();
         }
-        Ok(Found { request, config, elements, seed })
+        let implied = block_device::implied_mkfs_options(&request.env);
+        Ok(Found { request, config, elements, seed, implied })
     }
 }
 
@@ -119,6 +122,7 @@ impl Found {
             root_label: self.request.root_label.as_deref(),
             journal_mib: self.request.journal_mib,
             mkfs_options: &self.request.mkfs_options,
+            implied_mkfs_options: &self.implied,
             seed: &self.seed,
             epoch: 0,
         }

@@ -239,6 +239,7 @@ fn init(params: &Params) -> Result<()> {
         root_label: params.root_label.as_deref(),
         journal_mib: 64,
         mkfs_options: "",
+        implied_mkfs_options: "",
         seed: "",
         epoch: 0,
     })?;

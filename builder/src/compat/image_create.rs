@@ -65,9 +65,11 @@ Builds an image from diskimage-builder elements, without root.
   --image-size GIB        size of the whole image
   --image-extra-size MIB  room beside the tree, instead of two thirds of it
   --image-cache DIR       where hooks cache what they download
-  --max-online-resize N   accepted: images grow online without it
+  --max-online-resize N   blocks that the root file system keeps room to grow to without
+                          meta_bg (default: a thousandfold)
   --mkfs-journal-size MIB journal of the root file system (default: 64)
-  --mkfs-options TEXT     -i, -J size=, -m and -E resize= of mke2fs, for the root
+  --mkfs-options TEXT     options of mke2fs for the root: -b, -i, -I, -J size=, -m, -N, -O,
+                          -E resize=, hash_seed=
   --qemu-img-options LIST compression_type=zlib or zstd of qcow2; subformat=fixed of vhd;
                           subformat=streamOptimized, adapter_type=, hwversion= of vmdk;
                           and what is the default

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, Filesystem, FsKind, On, Table};
+use goldsmith_images::disk::layout::{DiskLayout, Filesystem, FsKind, On, Table};
 use goldsmith_images::disk::{fat_volume, frame};
 use goldsmith_images::layer::{Limits, RootWriter, extract};
 use goldsmith_images::tree::{Normalise, Tree};
@@ -15,6 +15,7 @@ use goldsmith_runtime::{
 };
 
 use super::formats::Output;
+use super::mkfs;
 use super::write::{Write, run_write};
 use crate::base::jobs::chain;
 use crate::error::{Failure, Kind, Result};
@@ -194,16 +195,19 @@ impl<'a> LoopImage<'a> {
         fs_err::create_dir_all(&stage).map_err(io)?;
         match &filesystem.kind {
             FsKind::Swap => Ok(()),
-            FsKind::Ext4(options) => {
+            FsKind::Ext4(_) | FsKind::Xfs => {
                 let node = self.node(filesystem.on)?;
-                self.mkfs(filesystem, options, &node, tools)?;
+                self.mkfs(filesystem, &node, tools)?;
                 let public = Path::new("/dev").join(&node.name);
                 // A container's own /dev lacks nodes that turned up later.
                 let source =
                     if public.exists() { public } else { self.path("nodes").join(&node.name) };
                 // The guest's kernel may clear the inode tables; here they would only grow the file.
-                let options = CString::from(c"noinit_itable");
-                self.mounts.mount(&source, "ext4", &options, &stage).map_err(privileged)
+                // The identifier is of the elements: another disk of theirs may be mounted.
+                let ext4 = matches!(filesystem.kind, FsKind::Ext4(_));
+                let options = CString::from(if ext4 { c"noinit_itable" } else { c"nouuid" });
+                let kind = filesystem.kind.fstab_name();
+                self.mounts.mount(&source, kind, &options, &stage).map_err(privileged)
             }
             // Written by us when its files are complete: the kernel need not know FAT.
             FsKind::Vfat(_) => {
@@ -218,25 +222,9 @@ impl<'a> LoopImage<'a> {
         self.path(&format!("fat-{}", filesystem.name))
     }
 
-    fn mkfs(
-        &self,
-        filesystem: &Filesystem,
-        options: &Ext4Options,
-        node: &LoopNode,
-        tools: &[PathBuf],
-    ) -> Result<()> {
+    fn mkfs(&self, filesystem: &Filesystem, node: &LoopNode, tools: &[PathBuf]) -> Result<()> {
         let session = self.session;
-        let mut argv: Vec<String> = ["mkfs.ext4", "-q", "-F"].map(str::to_owned).to_vec();
-        // Features that GRUB before 2.12 cannot read.
-        argv.extend(["-O", "^metadata_csum_seed,^orphan_file"].map(str::to_owned));
-        argv.extend(["-i".to_owned(), options.inode_ratio.to_string()]);
-        argv.extend(["-m".to_owned(), options.reserved_percent.to_string()]);
-        if let Some(mib) = options.journal_mib {
-            argv.extend(["-J".to_owned(), format!("size={mib}")]);
-        }
-        argv.extend(["-U".to_owned(), filesystem.uuid.to_string()]);
-        argv.extend(["-L".to_owned(), filesystem.label.clone()]);
-        argv.push(format!("/dev/{}", node.name));
+        let argv = mkfs::command(filesystem, &format!("/dev/{}", node.name));
         let pending = session.pending()?;
         let plan = SandboxPlan {
             id_hint: "mkfs".into(),
@@ -260,7 +248,8 @@ impl<'a> LoopImage<'a> {
         if ran.outcome.status == ExitStatus::Code(0) {
             return Ok(());
         }
-        let message = format!("mkfs.ext4 of {} failed", filesystem.name);
+        let kind = filesystem.kind.fstab_name();
+        let message = format!("mkfs.{kind} of {} failed", filesystem.name);
         Err(ran
             .watch
             .tail()
@@ -318,7 +307,7 @@ impl<'a> LoopImage<'a> {
             let Some(point) = &filesystem.mount_point else { continue };
             match &filesystem.kind {
                 FsKind::Swap => {}
-                FsKind::Ext4(_) => mapped
+                FsKind::Ext4(_) | FsKind::Xfs => mapped
                     .show(&mut self.mounts, &below(&stage, point), &below(&view, point))
                     .map_err(privileged)?,
                 FsKind::Vfat(_) => {
@@ -343,7 +332,9 @@ impl<'a> LoopImage<'a> {
     pub fn finish(self, rules: &Normalise) -> Result<()> {
         super::jobs::run_tidy(&self.session.identity, self.view(), rules)?;
         for filesystem in self.in_order() {
-            if let (FsKind::Ext4(_), Some(point)) = (&filesystem.kind, &filesystem.mount_point) {
+            if let (FsKind::Ext4(_) | FsKind::Xfs, Some(point)) =
+                (&filesystem.kind, &filesystem.mount_point)
+            {
                 self.mounts.trim(&below(&self.path("stage"), point));
             }
         }

@@ -217,7 +217,7 @@ impl Build<'_> {
                 self.request.image_size_kib,
                 self.request.image_extra_mib,
                 self.request.journal_mib,
-                disk.root_fstype() == "ext4",
+                disk.root_fstype(),
                 efi,
             );
             if self.request.types.iter().any(|kind| kind.is_disk()) {

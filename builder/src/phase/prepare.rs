@@ -103,6 +103,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
         root_label: request.root_label.as_deref(),
         journal_mib: request.journal_mib,
         mkfs_options: &request.mkfs_options,
+        implied_mkfs_options: &block_device::implied_mkfs_options(&request.env),
         seed: &seed,
         epoch: 0,
     })?;

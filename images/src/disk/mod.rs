@@ -9,10 +9,11 @@
 //! view     the tree, divided by mount points
 //! table    GPT, MBR          boot   GRUB for BIOS
 //! lvm      volume groups on partitions, and volumes as disks of their own
-//! ext4     fat     swap      one writer for each format
+//! ext4     xfs     fat     swap      one writer for each format; alloc, sweep   what they share
 //! sink     raw file, qcow2 and other formats: every byte once, any order
 //! ```
 
+mod alloc;
 mod boot;
 mod ext4;
 mod fat;
@@ -22,9 +23,11 @@ mod patch;
 pub mod sink;
 pub mod size;
 mod swap;
+mod sweep;
 mod table;
 mod view;
 mod write;
+mod xfs;
 
 pub use boot::{BiosBoot, BootError, BootFiles};
 pub use ext4::Ext4Error;
@@ -37,6 +40,7 @@ pub use view::SplitError;
 pub use write::{
     FilesystemReport, FilesystemUse, Progress, WriteError, WriteReport, write, write_empty,
 };
+pub use xfs::XfsError;
 
 #[cfg(test)]
 pub(crate) mod test_support;

@@ -50,9 +50,8 @@ pub(crate) fn run(tool: &str, args: &[&str]) -> String {
 /// A tree of these entries.
 pub(crate) fn tree(entries: Vec<Entry>) -> Tree {
     let mut tree = Tree::default();
-    for entry in entries {
-        tree.insert(entry);
-    }
+    tree.entries.extend(entries);
+    tree.entries.sort_by(|a, b| a.path.cmp(&b.path));
     tree
 }
 
@@ -102,4 +101,115 @@ pub(crate) fn noise(len: usize) -> Vec<u8> {
         state.to_le_bytes()[3]
     };
     (0..len).map(|_| next()).collect()
+}
+
+/// A list that names a user, as getxattr(2) shows it.
+pub(crate) fn acl() -> Vec<u8> {
+    let entry = |tag: u16, perm: u16, id: u32| {
+        [&tag.to_le_bytes()[..], &perm.to_le_bytes(), &id.to_le_bytes()].concat()
+    };
+    let none = u32::MAX;
+    [
+        2_u32.to_le_bytes().to_vec(),
+        entry(0x01, 6, none),
+        entry(0x02, 4, 1234),
+        entry(0x04, 4, none),
+        entry(0x10, 4, none),
+        entry(0x20, 0, none),
+    ]
+    .concat()
+}
+
+/// A capability as getxattr(2) shows it.
+pub(crate) fn capability() -> Vec<u8> {
+    // cap_net_raw=ep, version 2
+    [0x0200_0001_u32, 1 << 13, 0, 0, 0].iter().flat_map(|w| w.to_le_bytes()).collect()
+}
+
+/// A file whose name is any bytes.
+pub(crate) fn raw(path: &[u8], content: &[u8]) -> Entry {
+    with(file("x", content), |e| e.path = path.to_vec())
+}
+
+/// An entry with a change.
+pub(crate) fn with(mut entry: Entry, change: impl FnOnce(&mut Entry)) -> Entry {
+    change(&mut entry);
+    entry
+}
+
+/// One of everything.
+pub(crate) fn rich() -> Tree {
+    let mut entries = vec![
+        with(dir(""), |e| e.mode = 0o755),
+        dir("bin"),
+        with(file("bin/ping", &noise(50_000)), |e| {
+            e.xattrs = vec![(b"security.capability".to_vec(), capability())];
+        }),
+        with(file("bin/su", b"su"), |e| e.mode = 0o4755),
+        entry("bin/su2", Kind::Hardlink(b"bin/su".to_vec())),
+        dir("dev"),
+        with(entry("dev/null", Kind::Char { major: 1, minor: 3 }), |e| {
+            e.xattrs = vec![(b"security.selinux".to_vec(), b"system_u:object_r:x:s0\0".to_vec())];
+        }),
+        entry("dev/vda", Kind::Block { major: 254, minor: 300 }),
+        with(entry("dev/pipe", Kind::Fifo), |e| {
+            e.xattrs = vec![(b"trusted.large".to_vec(), noise(900))];
+        }),
+        entry("dev/sock", Kind::Socket),
+        with(file("acl", b"acl"), |e| {
+            e.mode = 0o640;
+            e.xattrs = vec![(b"system.posix_acl_access".to_vec(), acl())];
+        }),
+        with(file("attrs", b"a"), |e| {
+            e.xattrs = vec![
+                (b"trusted.t".to_vec(), b"t".to_vec()),
+                (b"user.big".to_vec(), noise(2000)),
+                (b"user.small".to_vec(), b"v".to_vec()),
+            ];
+        }),
+        with(file("owned", b"x"), |e| (e.uid, e.gid, e.mtime_nsec) = (100_000, 65_534, 42)),
+        file("empty", b""),
+        file("zeros", &vec![0; 3 << 20]),
+        file("ünïcode", b"u"),
+        raw(b"caf\xe9", b"no UTF-8"),
+        entry("raw-link", Kind::Symlink(b"\xff".to_vec())),
+        entry("short", Kind::Symlink(b"bin/su".to_vec())),
+        entry("long", Kind::Symlink(vec![b'l'; 200])),
+        with(dir("tmp"), |e| e.mode = 0o1777),
+        dir("many"),
+        dir("lost+found"),
+    ];
+    entries.extend((0..3000).map(|i| file(&format!("many/file-{i:05}"), &[b'a'; 7])));
+    tree(entries)
+}
+
+/// Two trees with the same paths, metadata and bytes.
+pub(crate) fn same(expected: &Tree, found: &Tree) {
+    let paths = |tree: &Tree| -> Vec<String> {
+        tree.entries.iter().map(|entry| super::view::display(&entry.path)).collect()
+    };
+    assert_eq!(paths(expected), paths(found));
+    for (left, right) in expected.entries.iter().zip(&found.entries) {
+        let name = super::view::display(&left.path);
+        let mut left = left.clone();
+        if matches!(left.kind, Kind::Symlink(_)) {
+            left.mode = 0o777;
+        }
+        if let (Kind::File { size: a, .. }, Kind::File { size: b, .. }) = (&left.kind, &right.kind)
+        {
+            assert_eq!(a, b, "{name}");
+            let bytes = |tree: &Tree, entry: &Entry| {
+                let mut bytes = Vec::new();
+                std::io::copy(&mut tree.open(entry).unwrap(), &mut bytes).unwrap();
+                bytes
+            };
+            assert!(bytes(expected, &left) == bytes(found, right), "{name}");
+            left.kind = right.kind.clone();
+        }
+        if matches!(left.kind, Kind::Hardlink(_)) {
+            assert_eq!(left.kind, right.kind, "{name}");
+        } else {
+            assert_eq!(left, *right, "{name}");
+        }
+    }
 }

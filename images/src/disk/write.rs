@@ -13,6 +13,7 @@ use super::sink::{DiskSink, offset_of};
 use super::swap::{self, SwapError};
 use super::table::{self, Fragment, TableError};
 use super::view::{self, Node, SplitError, View};
+use super::xfs::{self, XfsError};
 use crate::tree::Tree;
 
 /// Hears how far the writing is. `()` does not listen.
@@ -52,6 +53,15 @@ pub enum WriteError {
         /// Why.
         #[source]
         source: Box<Ext4Error>,
+    },
+    /// An xfs cannot be written.
+    #[error("file system {name} cannot be written")]
+    Xfs {
+        /// The file system.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<XfsError>,
     },
     /// A FAT cannot be written.
     #[error("file system {name} cannot be written")]
@@ -251,6 +261,8 @@ fn write_filesystem(
     match &filesystem.kind {
         FsKind::Ext4(options) => ext4::write(view, filesystem, options, &place, sink, progress)
             .map_err(|source| WriteError::Ext4 { name: name(), source: Box::new(source) }),
+        FsKind::Xfs => xfs::write(view, filesystem, &place, sink, progress)
+            .map_err(|source| WriteError::Xfs { name: name(), source: Box::new(source) }),
         FsKind::Vfat(options) => fat::write(view, filesystem, options, &place, sink, progress)
             .map_err(|source| WriteError::Vfat { name: name(), source }),
         FsKind::Swap => {

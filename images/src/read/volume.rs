@@ -267,6 +267,13 @@ impl ContentReader {
         self.piece = pieces.partition_point(|piece| piece.at + piece.len <= position);
         self.position = position;
     }
+
+    /// The first run of bytes at or behind `at` that lies somewhere.
+    pub(crate) fn stored(&self, at: u64) -> Option<std::ops::Range<u64>> {
+        let pieces = &self.content.pieces;
+        let next = pieces.partition_point(|piece| piece.at + piece.len <= at);
+        pieces.get(next).map(|piece| piece.at.max(at)..piece.at + piece.len)
+    }
 }
 
 impl Read for ContentReader {

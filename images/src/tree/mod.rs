@@ -5,6 +5,7 @@
 //! those of the image.
 
 mod archives;
+mod content;
 mod merge;
 mod normalise;
 pub(crate) mod notes;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 pub use archives::{Archives, Packing};
+pub(crate) use content::FileReader;
 pub use merge::MergeError;
 pub(crate) use merge::opaque;
 pub use normalise::{Affected, Normalise};
@@ -178,16 +180,7 @@ impl Tree {
     /// When the entry is no file, or its layer changed.
     pub fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read>> {
         match &entry.kind {
-            Kind::File { source: Source::Bytes(bytes), .. } => {
-                Ok(Box::new(io::Cursor::new(Arc::clone(bytes))))
-            }
-            Kind::File { source: Source::Volume { .. }, .. } => {
-                let content = self.content(entry)?.ok_or(io::ErrorKind::NotFound)?;
-                Ok(Box::new(content.reader()))
-            }
-            Kind::File { source: Source::Layer { layer }, .. } => {
-                Ok(Box::new(self.open_layer(*layer, &entry.path)?))
-            }
+            Kind::File { .. } => Ok(Box::new(self.reader(entry)?)),
             Kind::Hardlink(to) => {
                 let target = self.get(to).filter(|to| matches!(to.kind, Kind::File { .. }));
                 self.open(target.ok_or(io::ErrorKind::NotFound)?)

@@ -117,6 +117,17 @@ fn an_mbr_disk_and_a_bare_one() {
 }
 
 #[test]
+fn an_xfs_root_has_its_own_label_and_least_size() {
+    let plan = load("- local_loop: {name: a, mkfs: {name: mkfs_root, type: xfs, mount: {mount_point: /, fstab: {}}}}").unwrap();
+    assert_eq!(plan.fstab(), "LABEL=img-rootfs / xfs defaults 0 2\n");
+    assert!(plan.has("xfs") && !plan.has("ext4"));
+    let layout = plan.layout(400 << 10).unwrap();
+    assert_eq!(layout.filesystems[0].kind, FsKind::Xfs);
+    let small = plan.layout(200 << 10).unwrap_err();
+    assert!(small.to_string().contains("an xfs needs 300 MiB"), "{small}");
+}
+
+#[test]
 fn the_size_of_sectors_in_the_environment_wins() {
     assert_eq!(load_with(EFI, None).unwrap().config.disks[0].sector, 512);
     assert_eq!(load_with(EFI, Some("4096")).unwrap().config.disks[0].sector, 4096);

@@ -1,155 +1,226 @@
-//! What an ext4 needs beside its files, as mkext4 lays it out: block groups of
-//! 32768 blocks of 4 KiB, sixteen of which keep their bitmaps and inode tables at
-//! the first one's start.
+//! The numbers of a file system of a given size, by the rules of mke2fs(8), and where its own
+//! blocks lie: superblocks, descriptors and their reserve in front of some groups, bitmaps and
+//! inode tables of sixteen groups together.
+
+use std::ops::Range;
 
 use super::super::layout::Ext4Options;
-use super::super::sink::offset_of;
-use super::super::view::{Item, Node, View};
+use super::extents;
+use super::usage::Ext4Usage;
 
-/// Bytes of a block.
-pub(super) const BLOCK: u64 = 4096;
-/// Blocks of a group.
-const GROUP: u64 = 32768;
 /// Groups that keep their metadata together.
 const FLEX: u64 = 16;
-/// Inodes in a block of the inode table.
-const INODES_IN_BLOCK: u64 = 16;
 /// The smallest journal that the kernel takes.
 const MIN_JOURNAL: u64 = 1024;
-/// Smallest file system: its journal may be a quarter.
-const MIN_BLOCKS: u64 = 4 * MIN_JOURNAL;
-/// Blocks of `lost+found`.
-const LOST_AND_FOUND: u64 = 4;
-/// Inodes that are not files of the tree.
-const RESERVED_INODES: u64 = 11;
-/// Room for attributes inside an inode: the area without its magic and end.
-const ATTRIBUTE_ROOM: usize = 96 - 8;
+/// The fewest blocks of a file system without a journal.
+const MIN_BLOCKS: u64 = 256;
+/// Blocks left in a last group that is worth having.
+const SPARE: u64 = 50;
 
-/// What a tree needs of an ext4.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Ext4Usage {
-    /// Blocks of 4 KiB for files, directories, long links and attributes.
-    pub blocks: u64,
-    /// Inodes.
-    pub inodes: u64,
-}
-
-impl Ext4Usage {
-    /// What the items need.
-    pub(super) fn of(view: &View<'_>) -> Self {
-        let mut usage = Self { blocks: LOST_AND_FOUND, inodes: RESERVED_INODES };
-        let mut names: std::collections::HashMap<&[u8], u64> = std::collections::HashMap::new();
-        for item in &view.items {
-            if !is_own(item) {
-                let (parent, name) = item.split();
-                *names.entry(parent).or_default() += record(name.len());
-            }
-            if matches!(item.node, Node::Dir) {
-                names.entry(item.path).or_default();
-            }
-            if !matches!(item.node, Node::Link(_)) {
-                usage.inodes += u64::from(!is_own(item));
-                usage.blocks += content_blocks(item) + u64::from(has_attribute_block(item));
-            }
-        }
-        usage.blocks += names.values().map(|&bytes| directory_blocks(bytes)).sum::<u64>();
-        usage
-    }
-}
-
-/// Whether the item's inode is there in every file system.
-fn is_own(item: &Item<'_>) -> bool {
-    matches!(item.path, b"" | b"lost+found")
-}
-
-/// Bytes of a directory's record for a name.
-fn record(name: usize) -> u64 {
-    (8 + offset_of(name)).next_multiple_of(4)
-}
-
-/// Blocks of a directory: one, or an index and leaves, which records do not fill.
-fn directory_blocks(bytes: u64) -> u64 {
-    if bytes < BLOCK - 24 {
-        return 1;
-    }
-    let leaves = (bytes * 17 / 16).div_ceil(BLOCK - 12) + 1;
-    1 + leaves + leaves / 500
-}
-
-fn content_blocks(item: &Item<'_>) -> u64 {
-    match item.node {
-        Node::File { size } => size.div_ceil(BLOCK) + extent_blocks(size),
-        Node::Symlink(target) => u64::from(target.len() > 59),
-        _ => 0,
-    }
-}
-
-/// Blocks of the tree that a file's extents need when there are more than four. An
-/// extent is at most 128 MiB and may be cut by a group's own blocks.
-pub(super) fn extent_blocks(size: u64) -> u64 {
-    match size {
-        0..=0x0400_0000 => 0,
-        _ => 1 + size.div_ceil(16 << 30) + u64::from(size > 16 << 30),
-    }
-}
-
-fn has_attribute_block(item: &Item<'_>) -> bool {
-    let bytes: usize = item
-        .entry
-        .xattrs
-        .iter()
-        .map(|(name, value)| 16 + name.len().next_multiple_of(4) + value.len().next_multiple_of(4))
-        .sum();
-    bytes > ATTRIBUTE_ROOM
-}
-
-/// The numbers of a file system of a given size.
+/// Where a group's own blocks lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) block_bitmap: u64,
+    pub(super) inode_bitmap: u64,
+    pub(super) inode_table: u64,
+}
+
+/// The numbers of a file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Geometry {
+    /// Bytes of a block.
+    pub(super) block: u64,
     /// Blocks of the file system, which may be fewer than asked for: a last group too
-    /// short for its own metadata is left off, as mke2fs does.
+    /// short for its own metadata is left off.
     pub(super) blocks: u64,
-    /// Inodes to ask for.
-    pub(super) inodes: u64,
-    /// Blocks of the journal.
+    /// The block that the first group begins with: behind the boot sector.
+    pub(super) first: u64,
+    /// Blocks of a group.
+    pub(super) group: u64,
+    /// Number of groups.
+    pub(super) groups: u64,
+    /// Bytes of an inode.
+    pub(super) inode_size: u64,
+    /// Inodes of a group.
+    pub(super) inodes_per_group: u64,
+    /// Bytes of a group's descriptor.
+    pub(super) descriptor: u64,
+    /// Blocks of all descriptors.
+    pub(super) descriptors: u64,
+    /// Blocks kept behind them for growth.
+    pub(super) reserve: u64,
+    /// Groups whose metadata lie together.
+    pub(super) flex: u64,
+    /// Blocks of the journal, or 0.
     pub(super) journal: u64,
+    /// One for each group.
+    pub(super) places: Vec<Place>,
+    /// All of its own blocks but journal and reserve's index, ascending.
+    pub(super) reserved: Vec<Range<u64>>,
     /// Blocks that files can use.
     pub(super) available: u64,
 }
 
 impl Geometry {
-    /// The geometry of `len` bytes, or nothing when that is too small for any.
+    /// The geometry of `len` bytes, or nothing when that is too small, or too large for the
+    /// features.
     pub(super) fn new(len: u64, options: &Ext4Options) -> Option<Self> {
-        let mut blocks = len / BLOCK;
-        while blocks >= MIN_BLOCKS {
-            let groups = blocks.div_ceil(GROUP);
-            let inodes = blocks * BLOCK / u64::from(options.inode_ratio.max(1024));
-            let per_group =
-                inodes.div_ceil(groups).next_multiple_of(INODES_IN_BLOCK).clamp(16, GROUP);
-            let journal = journal(blocks, options);
-            let table = per_group / INODES_IN_BLOCK;
-            let last = blocks - (groups - 1) * GROUP;
-            if last >= least_group(groups, table)
-                && let Some(metadata) = metadata(blocks, groups, table)
-            {
-                let available = blocks.checked_sub(metadata + journal)?;
-                return Some(Self { blocks, inodes: per_group * groups, journal, available });
+        let block = u64::from(options.block_size);
+        let mut blocks = len / block;
+        if !options.features.has("64bit") {
+            blocks = blocks.min(u64::from(u32::MAX));
+        }
+        let least = if options.features.has("has_journal") { 4 * MIN_JOURNAL } else { MIN_BLOCKS };
+        while blocks >= least {
+            let g = Self::numbers(blocks, block, options)?;
+            // Fewer blocks would make no more room: inodes are by the blocks, or more in each group.
+            if g.table() + 2 + SPARE > g.group {
+                return None;
             }
-            blocks = (groups - 1) * GROUP;
+            let last = blocks - g.start(g.groups - 1);
+            if last >= g.head(g.groups - 1) + 2 + g.table() + SPARE {
+                return g.placed();
+            }
+            blocks = g.start(g.groups - 1);
         }
         None
     }
 
-    /// Inodes that the tables hold.
+    /// Everything that needs no place.
+    fn numbers(blocks: u64, block: u64, options: &Ext4Options) -> Option<Self> {
+        let features = &options.features;
+        let first = u64::from(block == 1024);
+        let group = 8 * block;
+        let groups = (blocks - first).div_ceil(group);
+        let inode_size = u64::from(options.inode_size);
+        let in_block = block / inode_size;
+        let ratio = u64::from(options.inode_ratio.max(1024));
+        let inodes = options.inode_count.map_or(blocks * block / ratio, u64::from);
+        let most = group.min(u64::from(u32::MAX) / groups).min(65_536 - in_block);
+        let step = in_block.max(8);
+        let inodes_per_group =
+            inodes.div_ceil(groups).max(16).next_multiple_of(step).min(most / step * step);
+        let descriptor = if features.has("64bit") { 64 } else { 32 };
+        let in_descriptors = block / descriptor;
+        let descriptors = groups.div_ceil(in_descriptors);
+        let reserve = if features.has("resize_inode") && blocks <= u64::from(u32::MAX) {
+            let usual = blocks.saturating_mul(1024).min(u64::from(u32::MAX));
+            let beyond = |most: u64| {
+                let wanted = most.saturating_sub(first).div_ceil(group).div_ceil(in_descriptors);
+                wanted.saturating_sub(descriptors).min(block / 4)
+            };
+            // What the descriptors have room for anyway is no wish, as mke2fs has it.
+            options.most_blocks.map(beyond).filter(|wanted| *wanted > 0).unwrap_or(beyond(usual))
+        } else {
+            0
+        };
+        Some(Self {
+            block,
+            blocks,
+            first,
+            group,
+            groups,
+            inode_size,
+            inodes_per_group,
+            descriptor,
+            descriptors,
+            reserve,
+            flex: if features.has("flex_bg") { FLEX } else { 1 },
+            journal: if features.has("has_journal") { journal(blocks, block, options) } else { 0 },
+            places: Vec::new(),
+            reserved: Vec::new(),
+            available: 0,
+        })
+        .filter(|g| g.inodes_per_group > 0 && g.head(0) + 2 < group)
+    }
+
+    /// With every group's metadata in its place; nothing when there is no room for them.
+    fn placed(mut self) -> Option<Self> {
+        let heads: Vec<Range<u64>> = (0..self.groups)
+            .filter(|&group| has_superblock(group))
+            .map(|group| self.start(group)..self.start(group) + self.head(group))
+            .collect();
+        let mut reserved = heads.clone();
+        let mut leader = 0;
+        while leader < self.groups {
+            let members = self.flex.min(self.groups - leader);
+            let mut at = self.start(leader);
+            let mut take = |count| {
+                let range = next(&mut at, count, &heads);
+                reserved.push(range.clone());
+                range.start
+            };
+            let block_bitmaps: Vec<u64> = (0..members).map(|_| take(1)).collect();
+            let inode_bitmaps: Vec<u64> = (0..members).map(|_| take(1)).collect();
+            let table = self.table();
+            for (block_bitmap, inode_bitmap) in block_bitmaps.into_iter().zip(inode_bitmaps) {
+                self.places.push(Place { block_bitmap, inode_bitmap, inode_table: take(table) });
+            }
+            if at > self.end(leader + members - 1) {
+                return None;
+            }
+            leader += members;
+        }
+        reserved.sort_by_key(|range| range.start);
+        for range in reserved {
+            match self.reserved.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => self.reserved.push(range),
+            }
+        }
+        let taken: u64 = self.reserved.iter().map(|range| range.end - range.start).sum();
+        let own =
+            self.journal + extent_nodes(self.journal, 1, self.block) + u64::from(self.reserve > 0);
+        self.available = (self.blocks - self.first).checked_sub(taken + own)?;
+        Some(self)
+    }
+
+    /// The first block of a group.
+    pub(super) fn start(&self, group: u64) -> u64 {
+        self.first + group * self.group
+    }
+
+    /// The block behind the last one of a group.
+    pub(super) fn end(&self, group: u64) -> u64 {
+        self.start(group + 1).min(self.blocks)
+    }
+
+    /// Blocks of a group's superblock, descriptors and their reserve.
+    pub(super) fn head(&self, group: u64) -> u64 {
+        if has_superblock(group) { 1 + self.descriptors + self.reserve } else { 0 }
+    }
+
+    /// Blocks of a group's inode table.
+    pub(super) fn table(&self) -> u64 {
+        (self.inodes_per_group * self.inode_size).div_ceil(self.block)
+    }
+
+    /// All inodes.
+    pub(super) fn inodes(&self) -> u64 {
+        self.inodes_per_group * self.groups
+    }
+
+    /// The groups with a superblock, behind the first.
+    pub(super) fn backups(&self) -> impl Iterator<Item = u64> {
+        (1..self.groups).filter(|&group| has_superblock(group))
+    }
+
+    /// Whether what is needed is there.
     pub(super) fn holds(&self, usage: &Ext4Usage) -> bool {
-        self.available >= usage.blocks && self.inodes >= usage.inodes
+        self.available >= usage.blocks && self.inodes() >= usage.inodes
     }
 }
 
+/// The most nodes that the extents of `blocks` blocks in `runs` runs need. A run is cut
+/// where a group's head, or metadata of several groups, lie in its way.
+pub(super) fn extent_nodes(blocks: u64, runs: u64, block: u64) -> u64 {
+    extents::nodes(runs + 2 * (blocks / extents::LONGEST.min(8 * block)) + 2, block)
+}
+
 /// Blocks of the journal: at most a quarter of the file system.
-fn journal(blocks: u64, options: &Ext4Options) -> u64 {
+fn journal(blocks: u64, block: u64, options: &Ext4Options) -> u64 {
     let wanted = match options.journal_mib {
-        Some(mib) => u64::from(mib) * (1 << 20) / BLOCK,
+        Some(mib) => u64::from(mib) * (1 << 20) / block,
         None => match blocks {
             0..=32_767 => 1024,
             32_768..=262_143 => 4096,
@@ -161,68 +232,25 @@ fn journal(blocks: u64, options: &Ext4Options) -> u64 {
             _ => 262_144,
         },
     };
-    wanted.clamp(MIN_JOURNAL, (blocks / 4).max(MIN_JOURNAL))
+    wanted.clamp(MIN_JOURNAL, (blocks / 4).clamp(MIN_JOURNAL, 10_240_000))
 }
 
-/// Blocks of a superblock and the descriptors behind it.
-fn head(groups: u64) -> u64 {
-    1 + (groups * 32).div_ceil(BLOCK)
-}
-
-/// The fewest blocks of a last group that is worth having, by mke2fs' rule.
-fn least_group(groups: u64, table: u64) -> u64 {
-    let head = if has_superblock(groups - 1) { head(groups) } else { 0 };
-    head + 2 + table + 50
-}
-
-/// Blocks of superblocks, descriptors, bitmaps and inode tables, and those that are
-/// skipped to keep a table in one piece; nothing when they have no place.
-fn metadata(blocks: u64, groups: u64, table: u64) -> Option<u64> {
-    let head = head(groups);
-    let backups: Vec<u64> = (0..groups).filter(|&g| has_superblock(g)).map(|g| g * GROUP).collect();
-    let mut total = 0;
-    let mut leader = 0;
-    while leader < groups {
-        let members = FLEX.min(groups - leader);
-        let start = leader * GROUP;
-        let mut at = start;
-        for wanted in (0..2 * members).map(|_| 1).chain((0..members).map(|_| table)) {
-            let first = take(&mut at, wanted, &backups, head);
-            // A table that met a superblock is given up for a second one behind it.
-            if first > 1 && take(&mut at, wanted, &backups, head) > 1 {
-                return None;
-            }
-        }
-        if at > blocks {
-            return None;
-        }
-        let end = (leader + members) * GROUP;
-        let behind = backups.iter().filter(|b| (at..end).contains(b)).count();
-        total += at - start + offset_of(behind) * head;
-        leader += FLEX;
+/// Moves `at` behind the next `count` blocks in one piece that none of `heads` lies in.
+fn next(at: &mut u64, count: u64, heads: &[Range<u64>]) -> Range<u64> {
+    let mut ahead = heads.partition_point(|head| head.end <= *at);
+    while let Some(head) = heads.get(ahead)
+        && head.start < *at + count
+    {
+        *at = head.end;
+        ahead += 1;
     }
-    Some(total)
+    let range = *at..*at + count;
+    *at = range.end;
+    range
 }
 
-/// Moves `at` behind the next `wanted` blocks that are free; the number of pieces they are in.
-fn take(at: &mut u64, wanted: u64, backups: &[u64], head: u64) -> u64 {
-    let mut left = wanted;
-    let mut pieces = 0;
-    while left > 0 {
-        if let Some(b) = backups.iter().find(|&&b| b <= *at && *at < b + head) {
-            *at = b + head;
-        }
-        let room = backups.iter().find(|&&b| b > *at).map_or(left, |b| b - *at);
-        let piece = left.min(room);
-        *at += piece;
-        left -= piece;
-        pieces += 1;
-    }
-    pieces
-}
-
-/// Groups that begin with a superblock.
-fn has_superblock(group: u64) -> bool {
+/// Whether a group begins with a superblock (`sparse_super`).
+pub(super) fn has_superblock(group: u64) -> bool {
     let power = |base: u64| {
         let mut n = group;
         while n > 1 && n.is_multiple_of(base) {
@@ -234,55 +262,75 @@ fn has_superblock(group: u64) -> bool {
 }
 
 /// The least length, in MiB steps, of an ext4 that holds `usage`.
-pub(super) fn minimal_len(usage: &Ext4Usage, options: &Ext4Options) -> u64 {
+pub(super) fn minimal_len(usage: &Ext4Usage, options: &Ext4Options) -> Option<u64> {
     const STEP: u64 = 1 << 20;
     let holds = |steps: u64| Geometry::new(steps * STEP, options).is_some_and(|g| g.holds(usage));
-    let mut high = (usage.blocks * BLOCK).div_ceil(STEP).max(16);
+    let mut high = (usage.blocks * u64::from(options.block_size)).div_ceil(STEP).max(1);
     while !holds(high) {
         high += (high / 8).max(1);
+        // From 16 TiB on there may be room only as inodes can no longer be counted.
         if high > 1 << 24 {
-            return u64::MAX;
+            return None;
         }
     }
     // Just below a boundary between groups less may fit than slightly above, so walk.
-    while high > 16 && holds(high - 1) {
+    while high > 1 && holds(high - 1) {
         high -= 1;
     }
-    high * STEP
+    Some(high * STEP)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const DIB: Ext4Options =
-        Ext4Options { inode_ratio: 4096, journal_mib: Some(64), reserved_percent: 5 };
+    const GROUP: u64 = 32_768;
+
+    fn dib() -> Ext4Options {
+        Ext4Options::default()
+    }
 
     #[test]
     fn the_journal_is_at_most_a_quarter() {
-        let journal = |mib: u64| Geometry::new(mib << 20, &DIB).map(|g| g.journal);
+        let journal = |mib: u64| Geometry::new(mib << 20, &dib()).map(|g| g.journal);
         assert_eq!(journal(15), None);
         assert_eq!(journal(16), Some(1024));
         assert_eq!(journal(100), Some(6400));
         assert_eq!(journal(256), Some(16_384));
         assert_eq!(journal(4096), Some(16_384));
+        let none =
+            Ext4Options { features: dib().features.changed("^has_journal").unwrap(), ..dib() };
+        assert_eq!(Geometry::new(256 << 20, &none).unwrap().journal, 0);
     }
 
     #[test]
     fn a_last_group_too_short_for_its_tables_is_left_off() {
-        let full = Geometry::new(2 << 30, &DIB).unwrap();
+        let full = Geometry::new(2 << 30, &dib()).unwrap();
         assert_eq!(full.blocks, 16 * GROUP);
-        assert_eq!(Geometry::new((2 << 30) + (4 << 20), &DIB).unwrap().blocks, 16 * GROUP);
-        assert!(Geometry::new((2 << 30) + (16 << 20), &DIB).unwrap().blocks > 16 * GROUP);
+        assert_eq!(Geometry::new((2 << 30) + (4 << 20), &dib()).unwrap().blocks, 16 * GROUP);
+        assert!(Geometry::new((2 << 30) + (16 << 20), &dib()).unwrap().blocks > 16 * GROUP);
+    }
+
+    #[test]
+    fn the_reserve_is_for_a_thousandfold_or_what_is_asked() {
+        let reserve = |options: &Ext4Options| Geometry::new(2 << 30, options).unwrap().reserve;
+        assert_eq!(reserve(&dib()), 255);
+        let most = |blocks| Ext4Options { most_blocks: Some(blocks), ..dib() };
+        assert_eq!(reserve(&most(1 << 28)), 127);
+        assert_eq!(reserve(&most(1 << 38)), 1024, "what one block can count");
+        assert_eq!(reserve(&most(1 << 20)), 255, "8 GiB, which the first descriptors reach");
+        let none =
+            Ext4Options { features: dib().features.changed("^resize_inode").unwrap(), ..dib() };
+        assert_eq!(reserve(&none), 0);
     }
 
     #[test]
     fn the_least_length_holds_and_a_mib_less_does_not() {
         for blocks in [10, 30_000, 400_000, 3_000_000] {
             let usage = Ext4Usage { blocks, inodes: blocks / 20 + 11 };
-            let len = minimal_len(&usage, &DIB);
-            assert!(Geometry::new(len, &DIB).unwrap().holds(&usage));
-            let less = Geometry::new(len - (1 << 20), &DIB);
+            let len = minimal_len(&usage, &dib()).unwrap();
+            assert!(Geometry::new(len, &dib()).unwrap().holds(&usage));
+            let less = Geometry::new(len - (1 << 20), &dib());
             assert!(less.is_none_or(|g| !g.holds(&usage)));
         }
     }

@@ -1,45 +1,92 @@
-//! Writes ext4, through the crate mkext4, which is named nowhere else.
+//! Writes ext4, after the kernel's description of the format ("ext4 Data Structures and
+//! Algorithms") and by the rules of mke2fs(8) for sizes.
 //!
-//! The result is what `mke2fs -O ^64bit,^resize_inode` would make of the options:
-//! blocks of 4 KiB, inodes of 256 bytes, has_journal, extents, flex_bg, metadata_csum.
-//! Growing online works all the same: the kernel goes on with meta_bg. Tried with Linux 6.1
-//! and resize2fs 1.47 at 4096 bytes for each inode: 2 to 40, 1.9 to 30, 5 to 120 GiB, clean.
+//! ```text
+//! geometry   the numbers of a size: groups, tables, the reserve for growth
+//! draft      inodes and what each of them needs       directory, hash, xattr, acl
+//! plan       a place for everything                   extents, groups, growth, journal
+//! emit       the bytes, in ascending order            superblock, inode, checksum, fields
+//! ```
 //!
-//! What mkext4 0.0.3 cannot do, and what becomes of it here:
-//! - names and link targets that are not UTF-8: [`Ext4Error::NotUtf8`] with the path;
-//! - other block sizes, other features, 16 TiB and more: not offered by the options;
-//! - a reserve for growth (`-E resize=`): not needed, see above;
-//! - holes: a file takes the blocks of its whole length (zeros cost nothing in the image);
-//! - an attribute larger than a block: [`Ext4Error::Entry`];
-//! - a `lost+found` of the tree: replaced by its own, which is refused if it held files;
-//! - a journal beyond a quarter of the file system: cut to that.
+//! Blocks and inodes are given out one after the other, so that what is used of a group is
+//! known without a map, and the disk is written in one sweep.
+//!
+//! What is not written, and refused by name: an attribute larger than a block, links longer
+//! than one, features beyond [`Ext4Features`](super::layout::Ext4Features), blocks of more
+//! than 4 KiB. A journal beyond a quarter of the file system is cut to that, and so is the
+//! number of inodes to what a group's bitmap can count.
 
 mod acl;
-mod declare;
+mod checksum;
+mod directory;
+mod draft;
+mod emit;
+mod extents;
+mod fields;
 mod geometry;
+mod groups;
+mod growth;
+mod hash;
+mod inode;
+mod journal;
+mod plan;
+mod superblock;
+mod usage;
+mod xattr;
 
-use std::io::{self, Read};
+use std::io;
 
-use mkext4::{FsBuilder, InodeCount, Options, RegionSink};
-
+use super::alloc::NoSpace;
 use super::layout::{Ext4Options, Filesystem};
 use super::sink::DiskSink;
-use super::view::{View, display};
+use super::sweep::SweepError;
+use super::view::View;
 use super::write::{FilesystemUse, Place, Progress};
-use declare::Pending;
-use geometry::{BLOCK, Geometry};
+use draft::Draft;
+use geometry::Geometry;
+use plan::Plan;
 
-pub use geometry::Ext4Usage;
+pub use usage::Ext4Usage;
 
 /// Why an ext4 cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Ext4Error {
-    /// Too small for any ext4.
-    #[error("{len} bytes are too few for an ext4: it needs 16 MiB")]
-    TooSmall {
+    /// Too small for any ext4, or too large for blocks of that size.
+    #[error(
+        "{} MiB cannot be an ext4 with these options: {}", .len >> 20,
+        .least.map_or_else(
+            || "its inodes and descriptors leave no room for files, or it is too large for blocks \
+                of that size".to_owned(),
+            |least| format!("it needs {} MiB", least >> 20),
+        )
+    )]
+    Impossible {
         /// Length of the partition.
         len: u64,
+        /// The least length that holds an empty one, if any does and this is below.
+        least: Option<u64>,
+    },
+    /// To grow to no more than it has.
+    #[error(
+        "an ext4 of {blocks} blocks cannot be made to grow to {most} (-E resize=, --max-online-resize)"
+    )]
+    Resize {
+        /// Its blocks.
+        blocks: u64,
+        /// What it is to grow to.
+        most: u64,
+    },
+    /// Features that do not go together.
+    #[error("an ext4 cannot have {0}")]
+    Features(&'static str),
+    /// Sizes of blocks and inodes that do not exist, or not together.
+    #[error("an ext4 with blocks of {block} and inodes of {inode} bytes cannot be written")]
+    Sizes {
+        /// Bytes of a block.
+        block: u32,
+        /// Bytes of an inode.
+        inode: u32,
     },
     /// The tree does not fit.
     #[error(
@@ -53,6 +100,9 @@ pub enum Ext4Error {
         /// The difference.
         missing: u64,
     },
+    /// No block is left.
+    #[error("the files need more blocks than the file system has: raise the image's size")]
+    NoSpace,
     /// The tree has more files than inodes.
     #[error(
         "the tree needs {needed} inodes where there are {available}: lower the bytes for each inode or raise the image's size"
@@ -63,13 +113,19 @@ pub enum Ext4Error {
         /// Available.
         available: u64,
     },
-    /// A name or link target is not UTF-8.
-    #[error("{path}: \"{bytes}\" is not UTF-8, which the ext4 writer cannot store")]
-    NotUtf8 {
+    /// A name of more than 255 bytes, or a link of more than a block.
+    #[error("{path}: the name, or where the link leads, is longer than ext4 can store")]
+    Name {
         /// Path in the tree.
         path: String,
-        /// The bytes, escaped.
-        bytes: String,
+    },
+    /// A file that is larger than ext4 can count.
+    #[error("{path} has {size} bytes, more than this ext4 can count")]
+    FileSize {
+        /// Path in the tree.
+        path: String,
+        /// Its bytes.
+        size: u64,
     },
     /// A time outside what ext4 stores.
     #[error("{path} has the modification time {time}, which ext4 cannot store")]
@@ -79,34 +135,42 @@ pub enum Ext4Error {
         /// Seconds.
         time: i64,
     },
-    /// The name every ext4 has already.
-    #[error("{path}: lost+found is the file system's own and holds no files of an image")]
-    LostAndFound {
+    /// A device's numbers are too large.
+    #[error("{path} is a device whose numbers are larger than Linux has them")]
+    Device {
         /// Path in the tree.
         path: String,
     },
+    /// More names of one file, or more directories in one, than can be counted.
+    #[error("{path} has {links} links where ext4 can count 65000")]
+    Links {
+        /// Path in the tree.
+        path: String,
+        /// Its links.
+        links: u64,
+    },
+    /// More names than an index of two levels has room for.
+    #[error("{path} holds more names than a directory of ext4 can")]
+    DirectorySize {
+        /// Path in the tree.
+        path: String,
+    },
+    /// The name that every ext4 has for what a check finds.
+    #[error("/lost+found is no directory in the tree, which an ext4 needs it to be")]
+    LostAndFound,
     /// A name without its directory, or a link without its file.
     #[error("{path} has no parent directory or link target in the tree")]
     Orphan {
         /// Path in the tree.
         path: String,
     },
-    /// An extended attribute of no known kind, or not of its kind's form.
+    /// An extended attribute of no known kind, not of its kind's form, or too large.
     #[error("{path} has an extended attribute {attribute} that ext4 cannot store")]
     Attribute {
         /// Path in the tree.
         path: String,
         /// The attribute.
         attribute: String,
-    },
-    /// The writer refused an entry.
-    #[error("{path} cannot be stored in an ext4")]
-    Entry {
-        /// Path in the tree.
-        path: String,
-        /// What it said.
-        #[source]
-        source: mkext4::Error,
     },
     /// A file's content could not be read, or was not as long as the tree says.
     #[error("cannot read {path}")]
@@ -120,30 +184,39 @@ pub enum Ext4Error {
     /// The disk image could not be written.
     #[error("cannot write the disk image")]
     Sink(#[source] io::Error),
-    /// The writer refused the file system as a whole.
-    #[error("the ext4 cannot be made")]
-    Writer(#[source] mkext4::Error),
 }
 
-impl Ext4Error {
-    fn of(error: mkext4::Error) -> Self {
+impl From<NoSpace> for Ext4Error {
+    fn from(_: NoSpace) -> Self {
+        Self::NoSpace
+    }
+}
+
+impl From<SweepError> for Ext4Error {
+    fn from(error: SweepError) -> Self {
         match error {
-            mkext4::Error::Io(source) => Self::Sink(source),
-            other => Self::Writer(other),
+            SweepError::Read { path, source } => Self::Read { path, source },
+            SweepError::Sink(source) => Self::Sink(source),
         }
     }
 }
 
-/// The least length, in whole MiB, of an ext4 that holds `usage`; at least 16 MiB.
+/// The least length, in whole MiB, of an ext4 that holds `usage`.
 ///
-/// Nothing stays free in it, and what root alone may use counts as usable.
-pub fn minimal_len(usage: &Ext4Usage, options: &Ext4Options) -> u64 {
+/// Nothing stays free in it, and what root alone may use counts as usable. There is none where
+/// the options leave no room for files at any length.
+pub fn minimal_len(usage: &Ext4Usage, options: &Ext4Options) -> Option<u64> {
     geometry::minimal_len(usage, options)
 }
 
 /// What the view needs.
-pub(super) fn usage(view: &View<'_>) -> Ext4Usage {
-    Ext4Usage::of(view)
+pub(super) fn usage(
+    view: &View<'_>,
+    filesystem: &Filesystem,
+    options: &Ext4Options,
+) -> Result<Ext4Usage, Ext4Error> {
+    check_options(options)?;
+    Draft::of(view, filesystem, options).map(|draft| draft.usage)
 }
 
 /// Writes the view into the extent.
@@ -156,30 +229,55 @@ pub(super) fn write(
     progress: &dyn Progress,
 ) -> Result<FilesystemUse, Ext4Error> {
     let len = place.extent.len;
-    let g = Geometry::new(len, options).ok_or(Ext4Error::TooSmall { len })?;
-    let usage = Ext4Usage::of(view);
-    check_room(&g, &usage, options, len)?;
-    let mut builder = FsBuilder::new(settings(&g, filesystem, options, place.epoch))
-        .map_err(Ext4Error::Writer)?;
-    let pending = declare::declare(&mut builder, view, place.epoch)?;
-    let layout = builder.seal().map_err(Ext4Error::of)?;
-    let made = g.blocks * BLOCK;
-    let mut shifted = Shifted { sink, base: place.extent.offset };
-    let mut writer = layout.writer(&mut shifted).map_err(Ext4Error::of)?;
-    for file in &pending {
-        let mut reader = Reader::open(view, file, progress)?;
-        if let Err(error) = writer.fill(file.handle, &mut reader) {
-            return Err(reader.explain(file, error));
-        }
-    }
-    writer.finish().map_err(Ext4Error::of)?;
-    sink.zeros(place.extent.offset + made, len - made).map_err(Ext4Error::Sink)?;
+    let geometry = geometry_of(len, options)?;
+    let draft = Draft::of(view, filesystem, options)?;
+    let usage = draft.usage;
+    check_room(&geometry, &usage, options, len)?;
+    let plan = Plan::new(geometry, draft, filesystem, options, place.epoch)?;
+    emit::emit(&plan, view, place, sink, progress)?;
+    let g = &plan.geometry;
     Ok(FilesystemUse {
-        used_bytes: made - (g.available - usage.blocks.min(g.available)) * BLOCK,
-        size_bytes: made,
+        used_bytes: (g.blocks - plan.free_blocks) * g.block,
+        size_bytes: g.blocks * g.block,
         files: usage.inodes,
-        file_limit: Some(g.inodes),
+        file_limit: Some(g.inodes()),
     })
+}
+
+/// Refuses what cannot be an ext4 of `len` bytes, whatever its files.
+pub(super) fn check(len: u64, options: &Ext4Options) -> Result<(), Ext4Error> {
+    geometry_of(len, options).map(|_| ())
+}
+
+fn geometry_of(len: u64, options: &Ext4Options) -> Result<Geometry, Ext4Error> {
+    check_options(options)?;
+    let geometry = Geometry::new(len, options).ok_or_else(|| {
+        let least = minimal_len(&Ext4Usage::default(), options);
+        Ext4Error::Impossible { len, least: least.filter(|least| *least > len) }
+    })?;
+    match options.most_blocks {
+        Some(most) if most <= geometry.blocks => {
+            Err(Ext4Error::Resize { blocks: geometry.blocks, most })
+        }
+        _ => Ok(geometry),
+    }
+}
+
+fn check_options(options: &Ext4Options) -> Result<(), Ext4Error> {
+    let (block, inode) = (options.block_size, options.inode_size);
+    let blocks = [1024, 2048, 4096].contains(&block);
+    let inodes = inode.is_power_of_two() && (128..=block).contains(&inode);
+    if !(blocks && inodes) {
+        return Err(Ext4Error::Sizes { block, inode });
+    }
+    let features = &options.features;
+    if features.has("metadata_csum_seed") && !features.has("metadata_csum") {
+        return Err(Ext4Error::Features("metadata_csum_seed without metadata_csum"));
+    }
+    if features.has("project") && inode == 128 {
+        return Err(Ext4Error::Features("project with inodes of 128 bytes"));
+    }
+    Ok(())
 }
 
 fn check_room(
@@ -188,95 +286,14 @@ fn check_room(
     options: &Ext4Options,
     len: u64,
 ) -> Result<(), Ext4Error> {
+    if g.inodes() < usage.inodes {
+        return Err(Ext4Error::Inodes { needed: usage.inodes, available: g.inodes() });
+    }
     if g.available < usage.blocks {
-        let needed = geometry::minimal_len(usage, options);
+        let needed = geometry::minimal_len(usage, options).ok_or(Ext4Error::NoSpace)?;
         return Err(Ext4Error::Full { needed, len, missing: needed.saturating_sub(len) });
     }
-    if g.inodes < usage.inodes {
-        return Err(Ext4Error::Inodes { needed: usage.inodes, available: g.inodes });
-    }
     Ok(())
-}
-
-fn settings(g: &Geometry, filesystem: &Filesystem, options: &Ext4Options, epoch: i64) -> Options {
-    let low = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    // Its hash seed is derived from the UUID.
-    let mut o = Options::new(g.blocks * BLOCK, filesystem.uuid.into_bytes(), epoch);
-    o.inodes = InodeCount::Exact(low(g.inodes));
-    o.journal_blocks = Some(low(g.journal));
-    o.reserved_percent = options.reserved_percent;
-    o.label = Some(filesystem.label.clone()).filter(|l| !l.is_empty());
-    o
-}
-
-/// A part of the disk as mkext4 sees it.
-struct Shifted<'s> {
-    sink: &'s mut dyn DiskSink,
-    base: u64,
-}
-
-impl RegionSink for Shifted<'_> {
-    fn data(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.sink.data(self.base + offset, bytes)
-    }
-
-    fn zeros(&mut self, offset: u64, len: u64) -> io::Result<()> {
-        self.sink.zeros(self.base + offset, len)
-    }
-}
-
-/// Reads a file and remembers why it stopped, so that a source that fails is not
-/// taken for a disk that is full.
-struct Reader<'r> {
-    inner: Box<dyn Read + 'r>,
-    progress: &'r dyn Progress,
-    failed: Option<io::Error>,
-    ended: bool,
-}
-
-impl<'r> Reader<'r> {
-    fn open(
-        view: &View<'r>,
-        file: &Pending<'r>,
-        progress: &'r dyn Progress,
-    ) -> Result<Self, Ext4Error> {
-        let inner = view
-            .tree
-            .open(file.entry)
-            .map_err(|source| Ext4Error::Read { path: display(&file.entry.path), source })?;
-        Ok(Self { inner, progress, failed: None, ended: false })
-    }
-
-    fn explain(self, file: &Pending<'_>, error: mkext4::Error) -> Ext4Error {
-        let path = display(&file.entry.path);
-        match self.failed {
-            Some(source) => Ext4Error::Read { path, source },
-            None if self.ended => {
-                let shorter = format!("shorter than the {} bytes of the tree", file.size);
-                let source = io::Error::new(io::ErrorKind::UnexpectedEof, shorter);
-                Ext4Error::Read { path, source }
-            }
-            None => Ext4Error::of(error),
-        }
-    }
-}
-
-impl Read for Reader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.inner.read(buffer) {
-            Ok(n) => {
-                self.ended |= n == 0 && !buffer.is_empty();
-                self.progress.written(super::sink::offset_of(n));
-                Ok(n)
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(e),
-            Err(e) => {
-                let copy = io::Error::new(e.kind(), e.to_string());
-                self.failed = Some(e);
-                Err(copy)
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{DiskLayout, FsKind, On, Partition, PartitionKind, Table};
+use super::{DiskLayout, Filesystem, FsKind, On, Partition, PartitionKind, Table};
+use crate::disk::ext4;
 
 /// Sectors of a GPT's partition array at the least: 16 KiB.
 const GPT_ARRAY_BYTES: u64 = 16384;
+
+/// The smallest xfs that mkfs.xfs(8) makes.
+const LEAST_XFS: u64 = 300 << 20;
 
 /// Why a layout cannot be written.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -74,6 +78,26 @@ pub enum LayoutError {
     NoPlace {
         /// The file system.
         name: String,
+    },
+    /// The place is too small for any file system of that format.
+    #[error("file system {name} has {len} bytes; an {format} needs {} MiB at the least", .least >> 20)]
+    TooSmall {
+        /// The file system.
+        name: String,
+        /// Bytes of its place.
+        len: u64,
+        /// The format.
+        format: &'static str,
+        /// Bytes that it needs.
+        least: u64,
+    },
+    /// No file system with these options can be there.
+    #[error("file system {name}: {reason}")]
+    Impossible {
+        /// The file system.
+        name: String,
+        /// What is wrong.
+        reason: String,
     },
     /// The label does not fit the format.
     #[error("label {label} of file system {name} is longer than {max} bytes")]
@@ -215,7 +239,12 @@ impl DiskLayout {
             if !self.has_place(fs.on) || !places.insert(fs.on) {
                 return Err(LayoutError::NoPlace { name: fs.name.clone() });
             }
-            let max = if matches!(fs.kind, FsKind::Vfat(_)) { 11 } else { 16 };
+            self.check_format(fs)?;
+            let max = match fs.kind {
+                FsKind::Vfat(_) => 11,
+                FsKind::Xfs => 12,
+                FsKind::Ext4(_) | FsKind::Swap => 16,
+            };
             if fs.label.len() > max {
                 let (name, label) = (fs.name.clone(), fs.label.clone());
                 return Err(LayoutError::LabelTooLong { name, label, max });
@@ -230,6 +259,48 @@ impl DiskLayout {
             }
         }
         Ok(())
+    }
+}
+
+impl DiskLayout {
+    /// Refuses what the format cannot be there, whatever its files.
+    fn check_format(&self, fs: &Filesystem) -> Result<(), LayoutError> {
+        let name = || fs.name.clone();
+        let impossible = |reason: String| LayoutError::Impossible { name: name(), reason };
+        let len = self.extents(fs).unwrap_or_default().iter().map(|extent| extent.len).sum();
+        match &fs.kind {
+            FsKind::Xfs if len < LEAST_XFS => {
+                let least = LEAST_XFS;
+                Err(LayoutError::TooSmall { name: name(), len, format: "xfs", least })
+            }
+            FsKind::Xfs if self.sector_size != 512 => {
+                let size = self.sector_size;
+                Err(impossible(format!("xfs cannot be written for sectors of {size} bytes")))
+            }
+            FsKind::Ext4(options) if options.block_size < self.sector_size => {
+                let (block, sector) = (options.block_size, self.sector_size);
+                let what = format!("ext4 with blocks of {block} bytes on sectors of {sector}");
+                Err(impossible(format!("{what}: no kernel mounts it")))
+            }
+            FsKind::Ext4(options) => {
+                ext4::check(len, options).map_err(|error| impossible(error.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl LayoutError {
+    /// The file system that is wrong, if it is one.
+    pub fn filesystem(&self) -> Option<&str> {
+        match self {
+            Self::NoPlace { name }
+            | Self::TooSmall { name, .. }
+            | Self::Impossible { name, .. }
+            | Self::LabelTooLong { name, .. }
+            | Self::MountPoint { name, .. } => Some(name),
+            _ => None,
+        }
     }
 }
 

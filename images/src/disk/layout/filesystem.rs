@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Ext4Features;
+
 /// A file system or swap area.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filesystem {
@@ -12,7 +14,7 @@ pub struct Filesystem {
     pub on: On,
     /// Its format and the format's own options.
     pub kind: FsKind,
-    /// Its label: ext4 and swap at most 16 bytes, FAT 11 (written upper-case).
+    /// Its label: ext4 and swap at most 16 bytes, xfs 12, FAT 11 (written upper-case).
     pub label: String,
     /// Its identifier; FAT keeps [`VfatOptions::volume_id`] instead.
     pub uuid: Uuid,
@@ -44,6 +46,8 @@ pub enum On {
 pub enum FsKind {
     /// ext4.
     Ext4(Ext4Options),
+    /// xfs, version 5.
+    Xfs,
     /// FAT12, FAT16 or FAT32.
     Vfat(VfatOptions),
     /// A swap area.
@@ -55,32 +59,54 @@ impl FsKind {
     pub fn fstab_name(&self) -> &'static str {
         match self {
             Self::Ext4(_) => "ext4",
+            Self::Xfs => "xfs",
             Self::Vfat(_) => "vfat",
             Self::Swap => "swap",
         }
     }
 }
 
-/// How to make an ext4.
-///
-/// The hash seed of its directories is the file system's UUID, as with
-/// `mke2fs -E hash_seed=`. Room for online growth (`-E resize=`) needs no
-/// option: the guest's kernel goes on with meta_bg when it grows.
+/// How to make an ext4. What is left out is as mke2fs(8) has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ext4Options {
+    /// Bytes of a block: 1024, 2048 or 4096 (`-b`).
+    pub block_size: u32,
+    /// Bytes of an inode: a power of two from 128 to a block (`-I`). Times of files in
+    /// inodes of 128 bytes end in 2038 and have whole seconds.
+    pub inode_size: u32,
     /// Bytes of disk for each inode (`-i`).
     pub inode_ratio: u32,
+    /// Number of inodes, whatever the ratio (`-N`); what is rounded up to full tables.
+    pub inode_count: Option<u32>,
     /// Length of the journal in MiB (`-J size=`), or the size's default. The writer takes
     /// at most a quarter of the file system.
     pub journal_mib: Option<u32>,
     /// Blocks kept for root, in percent (`-m`).
     pub reserved_percent: u8,
+    /// Blocks that it can grow to without meta_bg (`-E resize=`), or 1024 times its size. The
+    /// reserve in front of the first group holds 1024 blocks, which is 8 TiB; beyond it, and
+    /// without it, the guest's kernel goes on with meta_bg.
+    pub most_blocks: Option<u64>,
+    /// Seed of the hashes of names in directories (`-E hash_seed=`), or the UUID.
+    pub hash_seed: Option<Uuid>,
+    /// What is on (`-O`).
+    pub features: Ext4Features,
 }
 
 impl Default for Ext4Options {
     /// What diskimage-builder gives a root file system: `-i 4096 -J size=64`.
     fn default() -> Self {
-        Self { inode_ratio: 4096, journal_mib: Some(64), reserved_percent: 5 }
+        Self {
+            block_size: 4096,
+            inode_size: 256,
+            inode_ratio: 4096,
+            inode_count: None,
+            journal_mib: Some(64),
+            reserved_percent: 5,
+            most_blocks: None,
+            hash_seed: None,
+            features: Ext4Features::default(),
+        }
     }
 }
 

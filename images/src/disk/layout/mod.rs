@@ -6,6 +6,7 @@
 
 mod check;
 mod check_volumes;
+mod ext4_features;
 mod filesystem;
 mod ids;
 mod table;
@@ -14,6 +15,7 @@ mod volume;
 use serde::{Deserialize, Serialize};
 
 pub use check::LayoutError;
+pub use ext4_features::Ext4Features;
 pub use filesystem::{Ext4Options, Filesystem, FsKind, On, VfatOptions};
 pub use ids::{derived_u32, derived_uuid, derived_volume_id};
 pub use table::{Partition, PartitionKind, Table, mbr_type, type_guid};

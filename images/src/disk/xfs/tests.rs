@@ -1,0 +1,191 @@
+//! xfs as `xfs_repair`, the kernel and our own reader see it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::super::layout::{DiskLayout, Extent, FsKind, MIB, On, derived_uuid};
+use super::super::sink::RawSink;
+use super::super::test_support::{
+    can_mount, create, dir, entry, file, have, noise, rich, run, same, tree, with,
+};
+use super::super::view;
+use super::*;
+use crate::read::{Format, Medium, RawFile, System};
+use crate::tree::{Kind, Tree};
+
+const EPOCH: i64 = 1_700_000_000;
+
+fn image(tree: &Tree, len: u64, path: &Path) -> Result<FilesystemUse, XfsError> {
+    let root = Filesystem {
+        name: "mkfs_root".into(),
+        on: On::Whole,
+        kind: FsKind::Xfs,
+        label: "img-rootfs".into(),
+        uuid: derived_uuid("test", "root"),
+        mount_point: Some("/".into()),
+    };
+    let layout = DiskLayout::bare(len, EPOCH, root);
+    let views = view::split(&layout, tree, &[]).unwrap();
+    let place = Place { extent: Extent { offset: 0, len }, sector_size: 512, epoch: EPOCH };
+    let mut sink = RawSink::new(create(path), len).unwrap();
+    let usage = write(&views[0], &layout.filesystems[0], &place, &mut sink, &())?;
+    sink.finish().map_err(XfsError::Sink)?;
+    Ok(usage)
+}
+
+/// Writes the tree and compares what `xfs_repair` and our own reader find.
+fn check(tree: &Tree, len: u64, path: &Path) {
+    image(tree, len, path).unwrap();
+    if have("xfs_repair") {
+        run("xfs_repair", &["-n", "-f", path.to_str().unwrap()]);
+    }
+    let disk: Arc<dyn Medium> = Arc::new(RawFile::open(path).unwrap());
+    same(tree, &System::whole(&disk, Format::Xfs).unwrap().tree(b"").unwrap());
+}
+
+#[test]
+fn the_tree_is_there_whatever_the_size() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("fs");
+    for mib in [300, 301, 1024, 20_000] {
+        check(&rich(), mib * MIB + 512, &path);
+    }
+    let small = tree(vec![dir(""), file("hello", b"hello")]);
+    check(&small, 5 << 40, &path);
+}
+
+#[test]
+fn directories_of_every_form() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("fs");
+    let long = "n".repeat(200);
+    let mut entries = vec![dir("")];
+    // In the inode, in one block, with one leaf, with a tree of hashes.
+    for (name, count) in [("a", 3), ("b", 20), ("c", 300), ("d", 3000)] {
+        entries.push(dir(name));
+        entries.extend((0..count).map(|i| file(&format!("{name}/{i}"), b"")));
+    }
+    entries.push(dir("f"));
+    entries.extend((0..2000).map(|i| file(&format!("f/{long}{i}"), b"")));
+    entries.extend((0..40).map(|i| dir(&format!("f/{i}"))));
+    check(&tree(entries), 600 * MIB, &path);
+}
+
+#[test]
+fn full_a_directory_with_a_tree_of_two_levels() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("fs");
+    let mut entries = vec![dir(""), dir("e"), file("a", b"a")];
+    let link = |i: u32| entry(&format!("e/{i}"), Kind::Hardlink(b"a".to_vec()));
+    entries.extend((0..260_000).map(link));
+    check(&tree(entries), 600 * MIB, &path);
+}
+
+#[test]
+fn holes_many_extents_and_attributes_beyond_the_inode() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("fs");
+    let mut bytes = vec![0; 48 << 20];
+    for at in (0..bytes.len()).step_by(128 << 10) {
+        bytes[at] = 7;
+    }
+    bytes.truncate((48 << 20) - 5000);
+    let attributes = |count: u64, size: usize| {
+        (0..count).map(|n| (format!("user.{n:02}").into_bytes(), noise(size))).collect()
+    };
+    let tree = tree(vec![
+        dir(""),
+        with(file("many", b"m"), |e| e.xattrs = attributes(20, 150)),
+        with(entry("link", Kind::Symlink(vec![b'l'; 300])), |e| {
+            e.xattrs = vec![(b"trusted.t".to_vec(), noise(100))];
+        }),
+        with(dir("named"), |e| e.xattrs = attributes(1, 200)),
+        file("named/a-name", b""),
+        file("named/another-name", b""),
+        with(file("sparse", &bytes), |e| e.xattrs = attributes(1, 250)),
+        // A few more extents than one block holds.
+        file("sparser", &bytes[..33 << 20]),
+        file("whole", &noise(20 << 20)),
+    ]);
+    check(&tree, 400 * MIB, &path);
+    if have("xfs_db") {
+        let words = ["-f", "-c", "path /sparse", "-c", "p core.nextents core.nblocks core.format"];
+        let shown = run("xfs_db", &[&words[..], &[path.to_str().unwrap()]].concat());
+        assert!(shown.contains("core.nextents = 384"), "{shown}");
+        assert!(shown.contains("core.nblocks = 386") && shown.contains("btree"), "{shown}");
+    }
+}
+
+#[test]
+fn more_inodes_than_one_group_lists_in_a_block() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("fs");
+    let mut entries = vec![dir("")];
+    for d in 0..20 {
+        entries.push(dir(&format!("{d}")));
+        entries.extend((0..1000).map(|i| file(&format!("{d}/{i}"), b"x")));
+    }
+    check(&tree(entries), 600 * MIB, &path);
+}
+
+#[test]
+fn the_kernel_mounts_and_writes_it() {
+    if !can_mount() || !have("xfs_repair") {
+        return;
+    }
+    let known = fs_err::read_to_string("/proc/filesystems").unwrap();
+    if !known.lines().any(|line| line.trim() == "xfs") {
+        println!("skipped: the kernel has no xfs");
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("fs");
+    image(&rich(), 400 * MIB, &path).unwrap();
+    let target = scratch.path().join("mnt");
+    fs_err::create_dir(&target).unwrap();
+    let script = "mount -o loop \"$0\" \"$1\" && cd \"$1\" && \
+        stat -c '%n %a %u %g %h %F %t:%T %s' bin/su bin/su2 dev/* owned zeros && \
+        rm bin/su many/file-00* && for i in $(seq 500); do echo $i > many/new-$i; done && \
+        mkdir more && cp -r many more && cd / && umount \"$1\"";
+    let (image, target) = (path.to_str().unwrap(), target.to_str().unwrap());
+    let args = ["--mount", "--propagation", "private", "sh", "-ec", script, image, target];
+    let seen = run("unshare", &args);
+    for line in [
+        "bin/su 4755 0 0 2 regular file 0:0 2",
+        "dev/null 644 0 0 1 character special file 1:3 0",
+        "dev/vda 644 0 0 1 block special file fe:12c 0",
+        "owned 644 100000 65534 1 regular file 0:0 1",
+        "zeros 644 0 0 1 regular file 0:0 3145728",
+    ] {
+        assert!(seen.lines().any(|l| l.trim() == line), "{line} in\n{seen}");
+    }
+    run("xfs_repair", &["-n", "-f", image]);
+}
+
+#[test]
+fn what_cannot_be_stored_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("fs");
+    let cases = [
+        (entry("link", Kind::Symlink(vec![b'l'; 1024])), "/link: the name, or where"),
+        (entry("node", Kind::Char { major: 1, minor: 1 << 18 }), "/node is a device"),
+        (with(file("late", b""), |e| e.mtime = 1 << 31), "/late has the modification time"),
+        (
+            with(file("f", b""), |e| e.xattrs = vec![(b"user.l".to_vec(), noise(5000))]),
+            "/f has more extended attributes",
+        ),
+        (
+            with(file("f", b""), |e| e.xattrs = vec![(b"os2.x".to_vec(), Vec::new())]),
+            "/f has an extended attribute os2.x",
+        ),
+        (file("no/parent", b""), "/no/parent has no parent"),
+    ];
+    for (entry, expected) in cases {
+        let error = image(&tree(vec![dir(""), entry]), 300 * MIB, &path).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}: no {expected}");
+    }
+    let error = image(&tree(vec![dir("")]), 299 * MIB, &path).unwrap_err();
+    assert!(error.to_string().contains("needs 300 MiB"), "{error}");
+    let full = tree(vec![dir(""), file("big", &noise(250 << 20))]);
+    assert!(matches!(image(&full, 300 * MIB, &path), Err(XfsError::NoSpace)));
+}
