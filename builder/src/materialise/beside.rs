@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::disk::sink::checksums;
 use goldsmith_images::tree::Normalise;
 
 use super::complete::{Finished, stamp};
@@ -70,13 +69,12 @@ pub(super) fn finished(
     let mut finished = Vec::new();
     for name in written {
         let path = directory.join(name);
-        let sums = checksums(&path, false).map_err(failed)?;
         let (stamp, bytes) =
             stamp(&path).ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
         if name.components().count() == 1 {
             session.reporter.event(&Event::Output { path: path.clone(), bytes });
         }
-        finished.push(Finished { path, bytes, sha256: sums.sha256, stamp });
+        finished.push(Finished { path, bytes, stamp });
     }
     Ok(finished)
 }

@@ -89,12 +89,11 @@ fn in_place(
     let ours = crate::materialise::outputs::path(&request, kind);
     let unread = |error: std::io::Error| Failure::wrap(Kind::Usage, "the image", &error);
     let sha256 = checksums(image, false).map_err(unread)?.sha256;
-    let rebuilt = built
-        .finished
-        .iter()
-        .find(|finished| finished.path == ours)
-        .map(|finished| finished.sha256.clone())
-        .ok_or_else(|| Failure::new(Kind::Build, format!("no {} was built", kind.name())))?;
+    if !built.finished.iter().any(|finished| finished.path == ours) {
+        return Err(Failure::new(Kind::Build, format!("no {} was built", kind.name())));
+    }
+    let ours_failed = |error: std::io::Error| Failure::wrap(Kind::Host, "the rebuilt image", &error);
+    let rebuilt = checksums(&ours, false).map_err(ours_failed)?.sha256;
     let mut verdict = Verdict {
         image: image.to_path_buf(),
         verified: sha256 == rebuilt,

@@ -151,6 +151,17 @@ fn checksums_are_those_of_the_file() {
 }
 
 #[test]
+fn holes_count_in_checksums() {
+    let dir = tempfile::tempdir().unwrap();
+    for size in SIZES {
+        let path = raw(dir.path(), size);
+        let full = dir.path().join("full");
+        fs_err::write(&full, fs_err::read(&path).unwrap()).unwrap();
+        assert_eq!(checksums(&path, true).unwrap(), checksums(&full, true).unwrap(), "{size}");
+    }
+}
+
+#[test]
 fn a_raw_disk_copied_has_the_same_bytes_and_holes() {
     use std::os::unix::fs::MetadataExt;
     let dir = tempfile::tempdir().unwrap();
