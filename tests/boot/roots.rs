@@ -10,7 +10,9 @@ use goldsmith_tests::{TestEnv, Vm};
 /// The kernel has no complaint of the root, which can be written to and is whole.
 const XFS: &str = r#"#!/bin/bash
 exec > /dev/ttyS0 2>&1
-set -eux -o pipefail
+# No trace: a serial line takes longer for it than the disk for the files.
+set -eu -o pipefail
+trap 'echo "failed: $BASH_COMMAND"' ERR
 test "$(findmnt --noheadings --output FSTYPE /)" = xfs
 mkdir /srv/many
 for n in $(seq 2000); do echo "$n" > /srv/many/"$n"; done
@@ -26,7 +28,9 @@ echo THE-ROOT-IS-XFS
 const EXT4: &str = r#"#!/bin/bash
 exec > /dev/ttyS0 2>&1
 set -eux -o pipefail
-dumpe2fs -h /dev/vda2 | grep features: | grep resize_inode | grep 64bit
+findmnt --noheadings --output SOURCE,FSTYPE /
+dumpe2fs -h /dev/vda2 | tee /run/features
+grep features: /run/features | grep resize_inode | grep 64bit
 echo ', +' | sfdisk --no-reread --no-tell-kernel --force -N 2 /dev/vda
 partx --update --nr 2 /dev/vda
 resize2fs /dev/vda2
