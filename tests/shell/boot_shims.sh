@@ -33,6 +33,15 @@ expect 'label' 0 cloudimg-rootfs "$shims/blkid" -s LABEL -o value /dev/mapper/lo
 expect 'source' 0 /dev/mapper/loop0p2 "$shims/findmnt" -no SOURCE /boot
 expect 'unknown device' 2 '' "$shims/blkid" /dev/sda1
 
+# Sectors that no BIOS reads.
+cp "$GOLDSMITH_BOOT/facts" "$work/facts"
+sed -i 's/^bios=.*/bios=sectors/' "$GOLDSMITH_BOOT/facts"
+expect 'nothing but BIOS to start it' 1 '' "$shims/grub-install" --target=i386-pc /dev/loop0
+sed -i 's/^fs.0.type=.*/fs.0.type=vfat/' "$GOLDSMITH_BOOT/facts"
+expect 'left to UEFI' 0 'Left out for i386-pc: a BIOS reads no sectors of this size.' \
+    "$shims/grub-install" --target=i386-pc /dev/loop0
+cp "$work/facts" "$GOLDSMITH_BOOT/facts"
+
 # A volume of LVM, and a logical partition.
 cat >> "$GOLDSMITH_BOOT/facts" << 'FACTS'
 fs.2.mount=/srv

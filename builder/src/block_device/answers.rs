@@ -133,8 +133,8 @@ impl Plan {
     }
 
     /// What the boot loader shims answer questions from: `key=value` lines. The disk's are
-    /// `disk`, `table` (gpt, msdos or none), `bios` (where BIOS code goes: partition, gap or
-    /// none), `root_label`; each file system's `fs.N.mount`, `.device`, `.type`, `.uuid`,
+    /// `disk`, `table` (gpt, msdos or none), `bios` (where BIOS code goes: partition, gap,
+    /// none, or sectors: no BIOS reads these), `root_label`; each file system's `fs.N.mount`, `.device`, `.type`, `.uuid`,
     /// `.label`, `.partition` (its number, 0 without one) and, on a logical volume, `.lvm` (GRUB's
     /// name of it).
     pub fn facts(&self) -> String {
@@ -147,6 +147,7 @@ impl Plan {
         };
         let partitions = image.map(Disk::partitions).unwrap_or_default();
         let bios = match table {
+            _ if image.is_some_and(|image| image.sector != 512) => "sectors",
             "gpt" if partitions.iter().any(types::is_bios_boot) => "partition",
             "msdos" => "gap",
             _ => "none",

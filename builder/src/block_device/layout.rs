@@ -1,13 +1,17 @@
 //! From nodes to sectors.
 
 use goldsmith_images::disk::layout::{
-    DiskLayout, Ext4Options, Filesystem, FsKind, MIB, On, Table, VfatOptions, derived_u32,
-    derived_uuid,
+    DiskLayout, Ext4Options, Filesystem, FsKind, LayoutError, MIB, On, Table, VfatOptions,
+    derived_u32, derived_uuid,
 };
 
 use super::config::{Disk, MkfsNode};
+use super::wrong::Wrong;
 use super::{Plan, able, place};
 use crate::error::{Failure, Kind, Result};
+
+/// Sizes that images have, from 4 GiB to 1 TiB.
+const PRESUMED_KIB: [u64; 5] = [4 << 20, 16 << 20, 64 << 20, 256 << 20, 1 << 30];
 
 /// A disk beside the image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,10 +125,8 @@ impl Plan {
             "the root file system is on volume {volume}, and the image has no lvm2 to find it"
         );
         let root = self.config.mounted_at("/");
-        let wrong = root.map_or_else(
-            || super::wrong::Wrong::new(0, "", what.clone()),
-            |root| root.wrong(what.clone()),
-        );
+        let wrong =
+            root.map_or_else(|| Wrong::new(0, "", what.clone()), |root| root.wrong(what.clone()));
         Err(wrong
             .hint("-p lvm2 adds it on Debian and Ubuntu; the element dracut-regenerate with lvm in DIB_DRACUT_ENABLED_MODULES elsewhere")
             .failure(&self.file))
@@ -133,7 +135,7 @@ impl Plan {
     pub(super) fn disk(&self, disk: &Disk, size_kib: u64) -> Result<DiskLayout> {
         let size_bytes = disk.size.unwrap_or(size_kib.saturating_mul(1024));
         let size_bytes = size_bytes.div_ceil(MIB).saturating_mul(MIB);
-        let wrong = |wrong: super::wrong::Wrong| wrong.failure(&self.file);
+        let wrong = |wrong: Wrong| wrong.failure(&self.file);
         let table = match &disk.table {
             None => Table::None,
             Some(table) if table.gpt => {
@@ -160,17 +162,46 @@ impl Plan {
             }
         }
         layout.validate().map_err(|error| {
-            let named = error.filesystem();
-            let node = self.config.filesystems.iter().find(|node| Some(&*node.name) == named);
-            node.map_or_else(
+            self.node_of(disk, &error).map_or_else(
                 || {
                     let what = format!("{}: {}", self.file, disk.name);
                     Failure::wrap(Kind::Configuration, what, &error)
                 },
-                |node| node.wrong(error.to_string()).failure(&self.file),
+                |(line, node)| Wrong::new(line, node, error.to_string()).failure(&self.file),
             )
         })?;
         Ok(layout)
+    }
+
+    /// The node that is to blame, and its line.
+    fn node_of(&self, disk: &Disk, error: &LayoutError) -> Option<(u64, String)> {
+        if let Some(name) = error.partition() {
+            let node = disk.partitions().iter().find(|node| node.name == name)?;
+            return Some((node.line, format!("partition {name}")));
+        }
+        if let Some(name) = error.group() {
+            let node = self.config.groups.iter().find(|node| node.name == name)?;
+            return Some((node.line, name.to_owned()));
+        }
+        let name = error.filesystem()?;
+        let node = self.config.filesystems.iter().find(|node| node.name == name)?;
+        Some((node.line, name.to_owned()))
+    }
+
+    /// Refuses what no disk of any size can hold, while the tree's size is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`layout`](Self::layout), of the largest size that was tried.
+    pub fn check_any_size(&self) -> Result<()> {
+        let mut last = Ok(());
+        for size_kib in PRESUMED_KIB {
+            last = self.layout(size_kib).and_then(|_| self.other_disks(size_kib)).map(drop);
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
     }
 
     fn on(&self, disk: &Disk, layout: &DiskLayout, base: &str) -> Option<On> {

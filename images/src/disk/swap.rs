@@ -29,18 +29,24 @@ pub enum SwapError {
     Sink(#[from] io::Error),
 }
 
+/// The number of the last page of an area of `len` bytes.
+///
+/// # Errors
+///
+/// When it is too small, or the header cannot count its pages.
+pub(super) fn last_page(len: u64) -> Result<u32, SwapError> {
+    let pages = len / PAGE;
+    let last = u32::try_from(pages.saturating_sub(1)).ok();
+    last.filter(|_| pages >= MIN_PAGES).ok_or(SwapError::Size { len })
+}
+
 /// Writes an empty swap area into the extent.
 pub(super) fn write(
     filesystem: &Filesystem,
     extent: Extent,
     sink: &mut dyn DiskSink,
 ) -> Result<(), SwapError> {
-    let bad = || SwapError::Size { len: extent.len };
-    let pages = extent.len / PAGE;
-    if pages < MIN_PAGES {
-        return Err(bad());
-    }
-    let last = u32::try_from(pages - 1).map_err(|_ignored| bad())?;
+    let last = last_page(extent.len)?;
     let mut page = vec![0; HEADER];
     page.extend(1_u32.to_le_bytes());
     page.extend(last.to_le_bytes());

@@ -227,3 +227,37 @@ fn what_means_nothing_is_a_warning() {
     );
     assert!(load(EFI).unwrap().warnings().is_empty());
 }
+
+#[test]
+fn of_disks_of_any_size() {
+    let part = |name: &str, size: &str, mkfs: &str| {
+        format!("      - {{name: {name}, size: {size}, mkfs: {{name: fs_{name}, {mkfs}}}}}\n")
+    };
+    let root = part("root", "100%", "type: ext4, mount: {mount_point: /}");
+    for (first, parts) in [
+        (part("a", "299MiB", "type: xfs"), ":6: fs_a: "),
+        (part("a", "32KiB", "type: swap"), ":6: fs_a: "),
+        (part("a", "1KiB", "type: vfat, label: A"), ":6: fs_a: "),
+        (part("a", "64MiB", "type: vfat, label: 'A*B'"), ":6: fs_a: "),
+    ] {
+        let plan = load(&mbr(&format!("{first}{root}"))).unwrap();
+        let failure = plan.check_any_size().unwrap_err();
+        assert!(failure.message.contains(parts), "{first}{failure}");
+    }
+    // Large ones find their size.
+    let fits = part("a", "300GiB", "type: xfs");
+    load(&mbr(&format!("{fits}{root}"))).unwrap().check_any_size().unwrap();
+    let plan = load(&mbr(&root)).unwrap();
+    let failure = plan.layout(3 << 30).unwrap_err();
+    assert!(failure.message.contains(":6: partition root: "), "{failure}");
+}
+
+#[test]
+fn of_sectors_that_an_xfs_cannot_have() {
+    let text = EFI.replacen("name: image0", "name: image0\n    block_size: 4096", 1);
+    let plan =
+        load(&text.replace("name: mkfs_root", "name: mkfs_root\n          type: xfs")).unwrap();
+    let failure = plan.check_any_size().unwrap_err();
+    assert!(failure.message.contains("mkfs_root: "), "{failure}");
+    assert!(load(&text).unwrap().facts().contains("\nbios=sectors\n"));
+}

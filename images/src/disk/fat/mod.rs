@@ -10,7 +10,7 @@ mod records;
 
 use std::io::{self, Read};
 
-use super::layout::{Filesystem, VfatOptions};
+use super::layout::{Extent, Filesystem, VfatOptions};
 use super::sink::{DiskSink, len_of, offset_of};
 use super::view::{View, display};
 use super::write::{FilesystemUse, Place, Progress};
@@ -94,6 +94,38 @@ pub enum FatError {
     Sink(#[from] io::Error),
 }
 
+/// Refuses what no FAT of `len` bytes can be, whatever its files.
+///
+/// # Errors
+///
+/// When no geometry fits, or the label is none.
+pub(super) fn check(
+    len: u64,
+    sector_size: u32,
+    label: &str,
+    options: &VfatOptions,
+) -> Result<(), FatError> {
+    form(Extent { offset: 0, len }, sector_size, label, options).map(drop)
+}
+
+fn form(
+    extent: Extent,
+    sector_size: u32,
+    label: &str,
+    options: &VfatOptions,
+) -> Result<(Geometry, Option<Label>), FatError> {
+    let bad = || FatError::Geometry { len: extent.len };
+    let bits = options.fat_bits.map(|b| Bits::new(b).ok_or_else(bad)).transpose()?;
+    let g = Geometry::new(extent, u64::from(sector_size), bits).ok_or_else(bad)?;
+    let label = match label {
+        "" => None,
+        text => {
+            Some(records::label(text).ok_or_else(|| FatError::Label { label: text.to_owned() })?)
+        }
+    };
+    Ok((g, label))
+}
+
 /// Writes the view into the extent.
 pub(super) fn write(
     view: &View<'_>,
@@ -103,15 +135,7 @@ pub(super) fn write(
     sink: &mut dyn DiskSink,
     progress: &dyn Progress,
 ) -> Result<FilesystemUse, FatError> {
-    let bad = || FatError::Geometry { len: place.extent.len };
-    let bits = options.fat_bits.map(|b| Bits::new(b).ok_or_else(bad)).transpose()?;
-    let g = Geometry::new(place.extent, u64::from(place.sector_size), bits).ok_or_else(bad)?;
-    let label = match filesystem.label.as_str() {
-        "" => None,
-        text => {
-            Some(records::label(text).ok_or_else(|| FatError::Label { label: text.to_owned() })?)
-        }
-    };
+    let (g, label) = form(place.extent, place.sector_size, &filesystem.label, options)?;
     let plan = plan::plan(view, &g, label.is_some())?;
     let base = place.extent.offset;
     let hidden = base / g.sector;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{DiskLayout, Filesystem, FsKind, On, Partition, PartitionKind, Table};
-use crate::disk::ext4;
+use crate::disk::{ext4, fat, swap};
 
 /// Sectors of a GPT's partition array at the least: 16 KiB.
 const GPT_ARRAY_BYTES: u64 = 16384;
@@ -52,6 +52,12 @@ pub enum LayoutError {
         a: String,
         /// The other.
         b: String,
+    },
+    /// An MBR counts 2^32 sectors.
+    #[error("partition {name} ends beyond the 2 TiB that an MBR can count")]
+    BeyondMbr {
+        /// The partition.
+        name: String,
     },
     /// A partition's number is taken, or impossible in its table.
     #[error("partition {name} cannot have the number {number}")]
@@ -179,6 +185,9 @@ impl DiskLayout {
             }
             let first = p.ebr_lba().unwrap_or(p.start_lba);
             let last = p.start_lba.saturating_add(p.sectors).saturating_sub(1);
+            if matches!(self.table, Table::Mbr { .. }) && last >= u64::from(u32::MAX) {
+                return Err(LayoutError::BeyondMbr { name: p.name.clone() });
+            }
             if p.sectors == 0 || first > p.start_lba || first < usable_first || last > usable_last {
                 return Err(LayoutError::Outside {
                     name: p.name.clone(),
@@ -285,12 +294,35 @@ impl DiskLayout {
             FsKind::Ext4(options) => {
                 ext4::check(len, options).map_err(|error| impossible(error.to_string()))
             }
-            _ => Ok(()),
+            FsKind::Vfat(options) => fat::check(len, self.sector_size, &fs.label, options)
+                .map_err(|error| impossible(error.to_string())),
+            FsKind::Swap => {
+                swap::last_page(len).map(drop).map_err(|error| impossible(error.to_string()))
+            }
+            FsKind::Xfs => Ok(()),
         }
     }
 }
 
 impl LayoutError {
+    /// The partition that is wrong, the later one of two, if it is one.
+    pub fn partition(&self) -> Option<&str> {
+        match self {
+            Self::Outside { name, .. }
+            | Self::Overlap { b: name, .. }
+            | Self::Number { name, .. }
+            | Self::WrongKind { name }
+            | Self::NameTooLong { name }
+            | Self::BeyondMbr { name } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The volume group that is wrong, if it is one.
+    pub fn group(&self) -> Option<&str> {
+        if let Self::Volumes { group, .. } = self { Some(group) } else { None }
+    }
+
     /// The file system that is wrong, if it is one.
     pub fn filesystem(&self) -> Option<&str> {
         match self {

@@ -38,7 +38,6 @@ pub(super) fn fragments(layout: &DiskLayout, disk_id: u32) -> Result<Vec<Fragmen
             chs_base: 0,
         });
     }
-    check_addresses(layout)?;
     let mut sector = record(&slots);
     if let Some(id) = sector.get_mut(DISK_ID..DISK_ID + 4) {
         id.copy_from_slice(&disk_id.to_le_bytes());
@@ -67,13 +66,6 @@ fn extended_records(logical: &[&Partition]) -> Vec<Fragment> {
         fragments.push(Fragment { offset: ebr * SECTOR, bytes: record(&[own, next, None, None]) });
     }
     fragments
-}
-
-fn check_addresses(layout: &DiskLayout) -> Result<(), TableError> {
-    match layout.partitions.iter().find(|p| p.end_lba() > u64::from(u32::MAX)) {
-        Some(p) => Err(TableError::BeyondMbr { name: p.name.clone(), lba: p.end_lba() }),
-        None => Ok(()),
-    }
 }
 
 /// One entry of a record.

@@ -15,14 +15,6 @@ pub enum TableError {
     /// Four primary partitions leave no room for an extended one.
     #[error("logical partitions need one of the four primary places of the partition table")]
     NoPlaceForExtended,
-    /// MBR addresses have 32 bits.
-    #[error("sector {lba} of partition {name} is beyond what an MBR can address")]
-    BeyondMbr {
-        /// The partition.
-        name: String,
-        /// The sector.
-        lba: u64,
-    },
 }
 
 /// Bytes with a place on the disk.

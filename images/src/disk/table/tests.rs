@@ -1,5 +1,6 @@
 //! Tables as `sfdisk` and `partx` read them.
 
+use crate::disk::layout::LayoutError;
 use std::path::PathBuf;
 
 use super::super::layout::{
@@ -171,8 +172,11 @@ fn a_full_table_has_no_place_for_logical_partitions() {
 #[test]
 fn mbr_addresses_end_at_two_tib() {
     let mut layout = mbr_disk();
+    layout.size_bytes = 4 << 40;
     layout.partitions[4].sectors = 1 << 32;
-    assert!(matches!(fragments(&layout), Err(TableError::BeyondMbr { .. })));
+    let error = layout.validate().unwrap_err();
+    assert_eq!(error.partition(), Some(layout.partitions[4].name.as_str()), "{error}");
+    assert!(matches!(error, LayoutError::BeyondMbr { .. }));
 }
 
 #[test]
