@@ -58,15 +58,16 @@ pub fn run_measure(identity: &Identity, layers: Vec<PathBuf>, wanted: Wanted) ->
 pub fn measure(input: JobInput) -> std::result::Result<serde_json::Value, String> {
     let Measure { layers, wanted } = request(&input)?;
     let tree = Tree::merge(&layers).map_err(|error| chain(&error))?;
-    let list = wanted.usage_from_kib.map(|least| tree.usage(least)).unwrap_or_default();
+    let unread = |error: std::io::Error| chain(&error);
+    let list = wanted.usage_from_kib.map(|least| tree.usage(least)).transpose().map_err(unread)?;
     let text = |path: Vec<u8>| format!("/{}", String::from_utf8_lossy(&path));
-    let usage = list.into_iter().map(|(path, kib)| (text(path), kib)).collect();
+    let usage = list.into_iter().flatten().map(|(path, kib)| (text(path), kib)).collect();
     let present =
         |name: &String| tree.entries.iter().any(|entry| entry.path.starts_with(name.as_bytes()));
     let measured = Measured {
-        kib: tree.du_kib(),
+        kib: tree.du_kib().map_err(unread)?,
         usage,
-        mounts: tree.kib_by_mount(&wanted.mounts),
+        mounts: tree.kib_by_mount(&wanted.mounts).map_err(unread)?,
         present: wanted.names.iter().map(present).collect(),
     };
     serde_json::to_value(measured).map_err(|error| error.to_string())

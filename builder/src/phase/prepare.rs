@@ -138,11 +138,10 @@ fn check_disk(
                 .hint("make the directory, or name another one in the layout"));
         }
     }
-    if let Some(size) = disk.own_size_kib().or(size_kib) {
-        disk.layout(size)?;
-        disk.other_disks(size)?;
+    match disk.own_size_kib().or(size_kib) {
+        Some(size) => disk.layout(size).and_then(|_| disk.other_disks(size)).map(drop),
+        None => disk.check_any_size(),
     }
-    Ok(())
 }
 
 fn find_base(

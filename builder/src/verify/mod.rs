@@ -92,7 +92,8 @@ fn in_place(
     if !built.finished.iter().any(|finished| finished.path == ours) {
         return Err(Failure::new(Kind::Build, format!("no {} was built", kind.name())));
     }
-    let ours_failed = |error: std::io::Error| Failure::wrap(Kind::Host, "the rebuilt image", &error);
+    let ours_failed =
+        |error: std::io::Error| Failure::wrap(Kind::Host, "the rebuilt image", &error);
     let rebuilt = checksums(&ours, false).map_err(ours_failed)?.sha256;
     let mut verdict = Verdict {
         image: image.to_path_buf(),
