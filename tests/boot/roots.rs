@@ -18,7 +18,7 @@ mkdir /srv/many
 for n in $(seq 2000); do echo "$n" > /srv/many/"$n"; done
 rm -r /srv/many
 cp -a /usr/bin /srv/copy
-diff -r /usr/bin /srv/copy
+diff -r --no-dereference /usr/bin /srv/copy
 sync
 ! dmesg | grep -iE 'xfs.*(corrupt|error|zeroed)'
 echo THE-ROOT-IS-XFS
@@ -37,7 +37,7 @@ resize2fs /dev/vda2
 test "$(df --output=size -BG / | tail -n 1 | tr -dc 0-9)" -gt 50
 dumpe2fs -h /dev/vda2 | grep features: | grep meta_bg
 cp -a /usr/bin /srv/copy
-diff -r /usr/bin /srv/copy
+diff -r --no-dereference /usr/bin /srv/copy
 sync
 ! dmesg | grep -i 'ext4-fs error'
 echo THE-ROOT-HAS-GROWN
@@ -76,7 +76,7 @@ fn full_an_xfs_root_is_written_to() -> Result<()> {
 #[test]
 fn full_an_ext4_root_grows_beyond_its_reserve() -> Result<()> {
     let env = TestEnv::new()?;
-    let words = ["block-device-gpt", "--max-online-resize", "4000000"];
+    let words = ["block-device-gpt", "-p", "fdisk", "--max-online-resize", "4000000"];
     let disk = image(&env, EXT4, "ext4", &words)?;
     let resized = Command::new("qemu-img").args(["resize", "-q"]).arg(&disk).arg("60G").status()?;
     ensure!(resized.success(), "qemu-img resize");

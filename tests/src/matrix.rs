@@ -26,14 +26,27 @@ const fn row(
     Row { layout, fs_type, firmware, token }
 }
 
-/// Every pair of layout, firmware and root file system that there can be. What is missing cannot
+/// The layout of [`LVM`], which is no element's.
+const ON_LVM: &str = "lvm";
+
+impl Row {
+    /// Whether the root file system is on a logical volume, which the loop backend does not make.
+    pub fn is_lvm(&self) -> bool {
+        self.layout == ON_LVM
+    }
+}
+
+/// Every two of layout, firmware and root file system that can go together. What is missing cannot
 /// be: a disk of `block-device-mbr` or `block-device-gpt` has no EFI system partition for UEFI,
 /// GRUB for BIOS reads no sectors of 4096 bytes, and an xfs on them is not written.
-pub const ROWS: [Row; 7] = [
+pub const ROWS: [Row; 10] = [
     row("block-device-mbr", "xfs", "bios", "bios dos xfs 512"),
     row("block-device-efi-4k", "ext4", "uefi", "uefi gpt ext4 4096"),
     row("block-device-mbr", "ext4", "bios", "bios dos ext4 512"),
     row("block-device-gpt", "ext4", "bios", "bios gpt ext4 512"),
+    row("block-device-gpt", "xfs", "bios", "bios gpt xfs 512"),
+    row(ON_LVM, "ext4", "bios", "bios gpt ext4 512"),
+    row(ON_LVM, "xfs", "uefi", "uefi gpt xfs 512"),
     row("block-device-efi", "ext4", "bios", "bios gpt ext4 512"),
     row("block-device-efi", "ext4", "uefi", "uefi gpt ext4 512"),
     row("block-device-efi", "xfs", "uefi", "uefi gpt xfs 512"),
@@ -41,6 +54,27 @@ pub const ROWS: [Row; 7] = [
 
 /// The layout that says itself of which type its root file system is.
 const EFI: &str = include_str!("../../elements/block-device-efi/block-device-default.yaml");
+
+/// A root file system on a logical volume, which either firmware can start.
+const LVM: &str = "
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+      - {name: ESP, type: 'EF00', size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
+      - {name: BSP, type: 'EF02', size: 8MiB}
+      - {name: system, type: '8E00', size: 100%}
+- lvm:
+    name: lvm
+    pvs: [{name: pv, base: system}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs: [{name: lv_root, base: vg, extents: 100%FREE}]
+- mkfs:
+    name: mkfs_root
+    base: lv_root
+    mount: {mount_point: /, fstab: {fsck-passno: 1}}
+";
 
 /// Says what the guest sees, where only the guest can put it together.
 const TOKEN: &str = r#"#!/bin/sh
@@ -65,15 +99,23 @@ const UNIT: &str = "[Unit]\\nBefore=serial-getty@ttyS0.service\\n[Service]\\nTyp
 pub fn boots(env: &TestEnv, rows: &[Row], backend: &str) -> Result<()> {
     token(env)?;
     let goldsmith = |words: &[&str], row: &Row| {
-        let elements = ["debian-minimal", "vm", row.layout, "token"];
+        // The environment of block-device-efi asks for both kinds of GRUB.
+        let layout = if row.is_lvm() { "block-device-efi" } else { row.layout };
+        let elements = ["debian-minimal", "vm", layout, "token"];
         let mut command = env.command("goldsmith")?;
         command.env("FS_TYPE", row.fs_type);
+        if row.is_lvm() {
+            command.env("DIB_BLOCK_DEVICE_CONFIG", LVM);
+        }
         if (row.layout, row.fs_type) == ("block-device-efi", "xfs") {
             command.env("DIB_BLOCK_DEVICE_CONFIG", EFI.replace("type: ext4", "type: xfs"));
         }
         command.env("DIB_DEBIAN_KERNEL", "cloud").env("DIB_GRUB_TIMEOUT_STYLE", "hidden");
         command.env("DIB_GRUB_TIMEOUT", "0");
         command.args(words).args(elements);
+        if row.is_lvm() {
+            command.args(["-p", "lvm2"]);
+        }
         let output = command.output()?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(output.status.success(), "{words:?} {elements:?}: {said}");
