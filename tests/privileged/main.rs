@@ -8,6 +8,7 @@ mod lacks;
 mod loop_backend;
 mod moved_range;
 mod reproducible;
+mod same_disk;
 
 use std::process::ExitCode;
 

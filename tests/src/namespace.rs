@@ -88,6 +88,15 @@ impl Namespace {
         Ok(ran.stdout)
     }
 
+    /// Runs a command with the environment and directory that were set on it as root inside.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn run(&self, command: &Command) -> Result<Ran> {
+        ran(self.enter().args(alone(command)))
+    }
+
     /// Runs a command with its environment and directory as `user` inside.
     ///
     /// # Errors
@@ -107,8 +116,14 @@ impl Drop for Namespace {
 
 /// The words of `command`, run by `user` with the environment that was set on it.
 pub(crate) fn as_user(user: &str, command: &Command) -> Vec<std::ffi::OsString> {
-    let mut words: Vec<std::ffi::OsString> =
-        ["runuser", "-u", user, "--", "env", "-i"].map(Into::into).to_vec();
+    let mut words: Vec<std::ffi::OsString> = ["runuser", "-u", user, "--"].map(Into::into).to_vec();
+    words.extend(alone(command));
+    words
+}
+
+/// The words of `command`, with the environment that was set on it and no other.
+fn alone(command: &Command) -> Vec<std::ffi::OsString> {
+    let mut words: Vec<std::ffi::OsString> = ["env", "-i"].map(Into::into).to_vec();
     if let Some(directory) = command.get_current_dir() {
         words.extend(["-C".into(), directory.into()]);
     }

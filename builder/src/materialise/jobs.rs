@@ -132,7 +132,8 @@ struct Tidy {
     rules: Normalise,
 }
 
-/// Takes away what images do not keep from a tree that is mounted at `root`.
+/// Takes away what images do not keep from a tree that is mounted at `root`, and sets later times
+/// back to the one of the rules.
 ///
 /// Nothing may write to the tree meanwhile.
 ///
@@ -161,6 +162,12 @@ pub fn tidy(input: JobInput) -> std::result::Result<serde_json::Value, String> {
             }
         }
         .map_err(|error| chain(&error))?;
+    }
+    // Once nothing changes any more, directories included.
+    let tree = Tree::merge(&[root]).map_err(|error| chain(&error))?;
+    let epoch = (rules.epoch, 0);
+    for entry in tree.entries.iter().filter(|entry| (entry.mtime, entry.mtime_nsec) > epoch) {
+        writer.touch(&entry.path, epoch).map_err(|error| chain(&error))?;
     }
     Ok(serde_json::Value::Null)
 }

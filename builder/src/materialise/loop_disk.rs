@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::disk::layout::{DiskLayout, Filesystem, FsKind, On, Table};
+use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, Filesystem, FsKind, On, Table};
 use goldsmith_images::disk::{fat_volume, frame};
 use goldsmith_images::layer::{Limits, RootWriter, extract};
 use goldsmith_images::tree::{Normalise, Tree};
@@ -13,6 +13,7 @@ use goldsmith_runtime::privileged::{LoopDisk, LoopNode, MappedView, MountedDisk,
 use goldsmith_runtime::{
     DevicePlan, ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin, UserPlan,
 };
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 use super::formats::Output;
 use super::mkfs;
@@ -47,26 +48,9 @@ fn io(error: std::io::Error) -> Failure {
     host(&error)
 }
 
-/// Fails early where the backend cannot work.
-///
-/// # Errors
-///
-/// When the caller is not root of the host, or there are no loop devices.
-pub fn check(session: &Session) -> Result<()> {
-    if session.identity.mode != goldsmith_runtime::IdentityMode::Root {
-        return Err(Failure::new(Kind::Host, "--backend loop needs root: it mounts file systems")
-            .hint("run it as root, or leave --backend out: the image backend needs no privilege"));
-    }
-    if !Path::new("/dev/loop-control").exists() {
-        return Err(Failure::new(Kind::Host, "--backend loop needs /dev/loop-control")
-            .hint("modprobe loop; in a container, a privileged one that sees the host's /dev"));
-    }
-    Ok(())
-}
-
 impl<'a> LoopImage<'a> {
-    /// Attaches `file`, makes the layout's file systems with the mkfs of the tools container
-    /// (`tools`, bottom first; mke2fs from 1.44 on) and mounts them.
+    /// Attaches `file`, makes the layout's file systems, an ext4 with the mkfs of the tools
+    /// container (`tools`, bottom first; mke2fs from 1.44 on), and mounts them.
     ///
     /// # Errors
     ///
@@ -193,11 +177,17 @@ impl<'a> LoopImage<'a> {
         let Some(point) = &filesystem.mount_point else { return Ok(()) };
         let stage = below(&self.path("stage"), point);
         fs_err::create_dir_all(&stage).map_err(io)?;
+        // Nobody sees it again once it is mounted over.
+        let time = Timespec { tv_sec: self.layout.epoch, tv_nsec: 0 };
+        let times = Timestamps { last_access: time, last_modification: time };
+        utimensat(CWD, &stage, &times, AtFlags::empty()).map_err(|error| io(error.into()))?;
         match &filesystem.kind {
             FsKind::Swap => Ok(()),
             FsKind::Ext4(_) | FsKind::Xfs => {
                 let node = self.node(filesystem.on)?;
-                self.mkfs(filesystem, &node, tools)?;
+                if let FsKind::Ext4(options) = &filesystem.kind {
+                    self.mkfs(filesystem, options, &node, tools)?;
+                }
                 let public = Path::new("/dev").join(&node.name);
                 // A container's own /dev lacks nodes that turned up later.
                 let source =
@@ -211,6 +201,10 @@ impl<'a> LoopImage<'a> {
             }
             // Written by us when its files are complete: the kernel need not know FAT.
             FsKind::Vfat(_) => {
+                let what = format!(
+                    "{point}: goldsmith writes the FAT itself, the kernel mounts a directory for it"
+                );
+                self.session.reporter.info(&what);
                 let files = self.fat_files(filesystem);
                 std::fs::DirBuilder::new().mode(0o755).create(&files).map_err(io)?;
                 self.mounts.bind(&files, &stage).map_err(privileged)
@@ -222,9 +216,15 @@ impl<'a> LoopImage<'a> {
         self.path(&format!("fat-{}", filesystem.name))
     }
 
-    fn mkfs(&self, filesystem: &Filesystem, node: &LoopNode, tools: &[PathBuf]) -> Result<()> {
+    fn mkfs(
+        &self,
+        filesystem: &Filesystem,
+        options: &Ext4Options,
+        node: &LoopNode,
+        tools: &[PathBuf],
+    ) -> Result<()> {
         let session = self.session;
-        let argv = mkfs::command(filesystem, &format!("/dev/{}", node.name));
+        let argv = mkfs::command(filesystem, options, &format!("/dev/{}", node.name));
         let pending = session.pending()?;
         let plan = SandboxPlan {
             id_hint: "mkfs".into(),
@@ -248,8 +248,7 @@ impl<'a> LoopImage<'a> {
         if ran.outcome.status == ExitStatus::Code(0) {
             return Ok(());
         }
-        let kind = filesystem.kind.fstab_name();
-        let message = format!("mkfs.{kind} of {} failed", filesystem.name);
+        let message = format!("mkfs.ext4 of {} failed", filesystem.name);
         Err(ran
             .watch
             .tail()
@@ -335,7 +334,9 @@ impl<'a> LoopImage<'a> {
             if let (FsKind::Ext4(_) | FsKind::Xfs, Some(point)) =
                 (&filesystem.kind, &filesystem.mount_point)
             {
-                self.mounts.trim(&below(&self.path("stage"), point));
+                let stage = below(&self.path("stage"), point);
+                self.mounts.trim(&stage);
+                self.mounts.sync(&stage).map_err(privileged)?;
             }
         }
         let fats: Vec<_> = self

@@ -1,30 +1,12 @@
-//! The programs that make file systems on devices, for the loop backend.
+//! The program that makes an ext4 on a device, for the loop backend.
 
-use goldsmith_images::disk::layout::{Ext4Options, Filesystem, FsKind};
+use goldsmith_images::disk::layout::{Ext4Options, Filesystem};
 
-/// The package of the program for xfs; that for ext4 is always there.
-pub const XFS_PACKAGE: &str = "xfsprogs";
-
-/// The command that makes `filesystem`, which the kernel knows, on `device`.
-pub(super) fn command(filesystem: &Filesystem, device: &str) -> Vec<String> {
-    let uuid = filesystem.uuid.to_string();
-    let mut argv = match &filesystem.kind {
-        FsKind::Xfs => {
-            // As our own writer has it: what GRUB since 2.02 reads.
-            let features = "finobt=1,bigtime=0,inobtcount=0,reflink=0,rmapbt=0";
-            let words = ["mkfs.xfs", "-q", "-f", "-i", "sparse=0,nrext64=0", "-m"];
-            let mut argv = words.map(str::to_owned).to_vec();
-            argv.push(format!("{features},uuid={uuid}"));
-            argv
-        }
-        FsKind::Ext4(options) => {
-            let mut argv = ["mkfs.ext4", "-q", "-F"].map(str::to_owned).to_vec();
-            argv.extend(mke2fs_options(options));
-            argv.extend(["-U".to_owned(), uuid]);
-            argv
-        }
-        FsKind::Vfat(_) | FsKind::Swap => Vec::new(),
-    };
+/// The command that makes `filesystem`, an ext4 of these options, on `device`.
+pub(super) fn command(filesystem: &Filesystem, options: &Ext4Options, device: &str) -> Vec<String> {
+    let mut argv = ["mkfs.ext4", "-q", "-F"].map(str::to_owned).to_vec();
+    argv.extend(mke2fs_options(options));
+    argv.extend(["-U".to_owned(), filesystem.uuid.to_string()]);
     argv.extend(["-L".to_owned(), filesystem.label.clone(), device.to_owned()]);
     argv
 }
@@ -65,20 +47,18 @@ mod tests {
 
     #[test]
     fn the_identifiers_are_those_of_the_layout() {
-        let filesystem = |kind| Filesystem {
+        let options = Ext4Options::default();
+        let filesystem = Filesystem {
             name: "mkfs_root".into(),
             on: goldsmith_images::disk::layout::On::Whole,
-            kind,
+            kind: goldsmith_images::disk::layout::FsKind::Ext4(options),
             label: "img-rootfs".into(),
             uuid: uuid::Uuid::nil(),
             mount_point: Some("/".into()),
         };
-        let nil = uuid::Uuid::nil().to_string();
-        for kind in [FsKind::Xfs, FsKind::Ext4(Ext4Options::default())] {
-            let line = command(&filesystem(kind), "/dev/loop0p1").join(" ");
-            assert!(line.contains(&nil), "{line}");
-            assert!(line.ends_with("-L img-rootfs /dev/loop0p1"), "{line}");
-        }
+        let line = command(&filesystem, &options, "/dev/loop0p1").join(" ");
+        let nil = uuid::Uuid::nil();
+        assert!(line.ends_with(&format!("-U {nil} -L img-rootfs /dev/loop0p1")), "{line}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod complete;
 pub mod formats;
 pub mod jobs;
 pub mod loop_disk;
+pub mod loop_host;
 pub mod mkfs;
 pub mod oci;
 pub mod outputs;

@@ -75,7 +75,7 @@ pub fn build_unnamed(session: &Session, request: &Request) -> Result<Built> {
             .warn("ACI_MANIFEST names no file: the ACI has no manifest and does not run");
     }
     if request.backend == Backend::Loop {
-        crate::materialise::loop_disk::check(session)?;
+        crate::materialise::loop_host::check(session)?;
     }
     // Whatever is written, outputs excepted, is written there.
     build_checked(session, request)

@@ -25,7 +25,7 @@ use crate::hook::environment::{DiskFacts, Environment};
 use crate::hook::host_commands;
 use crate::lock::Lock;
 use crate::machine::dpkg_name;
-use crate::materialise::{mkfs, outputs, squashfs};
+use crate::materialise::{outputs, squashfs};
 use crate::request::{Backend, ImageType, Request};
 
 /// What the step of the image's base is called.
@@ -107,9 +107,6 @@ impl<'a> Chain<'a> {
         commands.extend(request.tools_packages.iter().cloned());
         if request.types.contains(&ImageType::Squashfs) {
             commands.insert(squashfs::PACKAGE.to_owned());
-        }
-        if request.backend == Backend::Loop && prepared.disk.has("xfs") {
-            commands.insert(mkfs::XFS_PACKAGE.to_owned());
         }
         let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
         let made = tools.epoch.unwrap_or_default();

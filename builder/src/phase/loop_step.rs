@@ -15,6 +15,9 @@ use crate::materialise::complete::Finished;
 use crate::materialise::loop_disk::LoopImage;
 use crate::materialise::{beside, outputs};
 
+/// Bytes that are as good as none.
+const LEAST_LEFT: u64 = 1 << 20;
+
 impl Build<'_> {
     /// Lays the tree out on a loop device, runs `phases` (finalise.d and cleanup.d) on it and
     /// makes the outputs from it. One step: what these hooks do to a disk cannot be replayed.
@@ -40,10 +43,14 @@ impl Build<'_> {
             let file =
                 fs_err::OpenOptions::new().read(true).write(true).open(raw.path()).map_err(io)?;
             let tools = &self.ground.tools_base;
-            let mut image = LoopImage::create(self.session, &layout, &file, tools)?;
-            image.fill(self.session.directories(&before.state.mnt)?, rules)?;
-            let state = self.last_phases_on(&mut image, phases, &before.state)?;
-            image.finish(rules)?;
+            let made = || {
+                let mut image = LoopImage::create(self.session, &layout, &file, tools)?;
+                image.fill(self.session.directories(&before.state.mnt)?, rules)?;
+                let state = self.last_phases_on(&mut image, phases, &before.state)?;
+                image.finish(rules)?;
+                Ok(state)
+            };
+            let state = made().map_err(|failure| self.unwritten(failure, &file))?;
             if let Some((boot_img, core_img)) = self.boot_code_of_tree(&layout, &before.state)? {
                 let bios = BiosBoot { boot_img, core_img };
                 boot_code(&layout, &bios, &file)
@@ -58,6 +65,21 @@ impl Build<'_> {
             Ok(Done { state, data, ran: true })
         })?;
         Ok(finished)
+    }
+
+    /// A device tells of a full host as of any other mistake, and hooks see a disk that broke.
+    fn unwritten(&self, failure: Failure, file: &fs_err::File) -> Failure {
+        let left = rustix::fs::fstatvfs(file.file()).map(|data| data.f_bavail * data.f_frsize);
+        if left.is_ok_and(|left| left >= LEAST_LEFT) {
+            return failure;
+        }
+        let full = std::io::Error::from(rustix::io::Errno::NOSPC);
+        let cures = ["free space there, or name another place by -o"];
+        Failure::wrap(Kind::Host, failure.message, &full).on_full_disk(
+            "the output",
+            &beside::directory(self.request),
+            &cures,
+        )
     }
 
     fn last_phases_on(

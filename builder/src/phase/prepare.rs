@@ -129,6 +129,8 @@ fn check_disk(
     }
     if request.backend == Backend::Loop {
         disk.need_loop()?;
+        let kinds: Vec<_> = ["ext4", "xfs"].into_iter().filter(|kind| disk.has(kind)).collect();
+        crate::materialise::loop_host::check_kernel(&kinds)?;
     }
     for (name, directory) in disk.other_directories() {
         let place = request.cwd.join(directory);

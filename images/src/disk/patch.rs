@@ -13,8 +13,9 @@ use super::layout::{DiskLayout, FsKind, LayoutError};
 use super::sink::DiskSink;
 use super::swap;
 use super::table;
-use super::view;
+use super::view::{self, View};
 use super::write::{Place, WriteError};
+use super::xfs;
 use crate::tree::Tree;
 
 /// A fresh sparse file: what is zero is there already, and ranges may be written in turns.
@@ -34,7 +35,8 @@ impl DiskSink for Fresh<'_> {
     }
 }
 
-/// Gives the empty `file` the length of the disk and writes its partition table and swap areas.
+/// Gives the empty `file` the length of the disk and writes its partition table, swap areas and
+/// every xfs, empty: mkfs.xfs asks the device for what a sandbox is not allowed to.
 ///
 /// # Errors
 ///
@@ -46,12 +48,22 @@ pub fn frame(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
     for fragment in table::fragments(layout)? {
         sink.data(fragment.offset, &fragment.bytes)?;
     }
-    for filesystem in layout.filesystems.iter().filter(|f| f.kind == FsKind::Swap) {
+    let (tree, root) = (Tree::default(), view::root(layout.epoch));
+    for filesystem in &layout.filesystems {
         let name = || filesystem.name.clone();
         let extent =
             layout.place(filesystem.on).ok_or_else(|| LayoutError::NoPlace { name: name() })?;
-        swap::write(filesystem, extent, &mut sink)
-            .map_err(|source| WriteError::Swap { name: name(), source })?;
+        match filesystem.kind {
+            FsKind::Swap => swap::write(filesystem, extent, &mut sink)
+                .map_err(|source| WriteError::Swap { name: name(), source })?,
+            FsKind::Xfs => {
+                let place = Place { extent, sector_size: layout.sector_size, epoch: layout.epoch };
+                let view = View::empty(&tree, &root);
+                xfs::write(&view, filesystem, &place, &mut sink, &())
+                    .map_err(|source| WriteError::Xfs { name: name(), source: Box::new(source) })?;
+            }
+            FsKind::Ext4(_) | FsKind::Vfat(_) => {}
+        }
     }
     Ok(())
 }

@@ -101,8 +101,23 @@ fn owner(path: &[u8], attributes: &Attributes) -> impl FnOnce(Errno) -> WriteErr
 }
 
 fn times(attributes: &Attributes) -> Timestamps {
-    let time = Timespec { tv_sec: attributes.mtime.0, tv_nsec: attributes.mtime.1.into() };
+    both(attributes.mtime)
+}
+
+fn both(time: (i64, u32)) -> Timestamps {
+    let time = Timespec { tv_sec: time.0, tv_nsec: time.1.into() };
     Timestamps { last_access: time, last_modification: time }
+}
+
+/// Sets times; what is there is not followed.
+pub(super) fn stamp_at(
+    parent: BorrowedFd<'_>,
+    last: &[u8],
+    path: &[u8],
+    time: (i64, u32),
+) -> Result<(), WriteError> {
+    utimensat(parent, name(last), &both(time), AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(call("utimensat", path))
 }
 
 /// Gives what cannot be opened its owner and time; it is not followed.
@@ -115,8 +130,7 @@ pub(super) fn dress_at(
     let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));
     chownat(parent, name(last), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
         .map_err(owner(path, attributes))?;
-    utimensat(parent, name(last), &times(attributes), AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(call("utimensat", path))
+    stamp_at(parent, last, path, attributes.mtime)
 }
 
 /// Sets the attributes of a link, pipe, socket or device of the image's own file system; it is

@@ -14,7 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::archive::Segment;
-use super::attributes::{Attributes, Refused, dress, name};
+use super::attributes::{Attributes, Refused, dress, name, stamp_at};
 use super::remove::remove_at;
 use crate::tree::notes::Beside;
 
@@ -220,6 +220,18 @@ impl RootWriter {
     pub fn clear(&mut self, path: &[u8]) -> Result<(), WriteError> {
         let (parent, last) = self.parent(path)?;
         Self::make_way(parent, last, path)
+    }
+
+    /// Gives what is at `path` another time (seconds, nanoseconds) of its last change and its last
+    /// use; a symbolic link is not followed.
+    ///
+    /// # Errors
+    ///
+    /// When a call fails.
+    pub fn touch(&mut self, path: &[u8], time: (i64, u32)) -> Result<(), WriteError> {
+        let last = if path.is_empty() { &b"."[..] } else { path };
+        let (parent, last) = self.parent(last)?;
+        stamp_at(parent, last, path, time)
     }
 
     /// What is at `path`, symlinks in its last component not followed.

@@ -87,6 +87,19 @@ impl MountedDisk {
         Ok(())
     }
 
+    /// Has everything that was written to the file system at `point` on its device, as unmounting
+    /// alone would not tell of what could not be written.
+    ///
+    /// # Errors
+    ///
+    /// When something could not be written since it was mounted.
+    pub fn sync(&self, point: &Path) -> Result<(), PrivilegedError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(CWD, point, flags, Mode::empty())
+            .and_then(rustix::fs::syncfs)
+            .map_err(|error| PrivilegedError::new(format!("syncfs({})", point.display()), error))
+    }
+
     /// Gives unused blocks of the file system at `point` back to the image file; a file system
     /// that cannot is left as it is.
     pub fn trim(&self, point: &Path) {
