@@ -351,10 +351,10 @@ fn fault(text: &str, error: &toml::de::Error, wrong: &dyn Fn(usize, &str) -> Fai
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn example() -> Document {
+    pub(in crate::lock) fn example() -> Document {
         let digest = Digest::of("x");
         let fetch = Fetch {
             name: None,

@@ -162,7 +162,7 @@ impl Lock {
             .map_err(|error| Failure::wrap(Kind::Internal, "the lock", &error))?;
         let (bodies, upstream) = (store.downloads(), upstream(request)?);
         let held = document.fetches();
-        Ok(Self {
+        let this = Self {
             mode: if request.locked { Mode::Strict } else { Mode::Follow },
             path: path.to_path_buf(),
             tools: Some(document.tools.clone()),
@@ -177,7 +177,9 @@ impl Lock {
             authority: authority()?,
             key: Digest::of(text).hex(),
             recorded: Mutex::new(None),
-        })
+        };
+        this.touch_downloads(&fetches, &store.downloads());
+        Ok(this)
     }
 
     /// A build that makes the lock `path` and keeps what `before` says of everything that

@@ -1,19 +1,42 @@
 //! What bases are made of: taken from the lock, or compared with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use goldsmith_images::digest::Digest;
 use goldsmith_images::fetch::sum_of;
 use goldsmith_images::import::debian::{self, ArchiveSpec};
 use goldsmith_images::oci::Reference;
+use goldsmith_images::store;
 
-use super::document::{Archive, Base};
+use super::document::{Archive, Base, Fetch};
+use super::tape::body_path;
 use super::{Lock, Mode, drifted};
 use crate::base::{Source, tools};
 use crate::error::{Failure, Result};
 use crate::report::Reporter;
 
 impl Lock {
+    /// Notes that everything which the lock names is in use, also when the build takes its steps
+    /// from the cache: `store gc` goes by when a download was used last.
+    pub(super) fn touch_downloads(&self, fetches: &[&Fetch], downloads: &Path) {
+        let used = |path: PathBuf| store::touch(&path);
+        for digest in fetches.iter().flat_map(|one| [Some(one.digest), one.sent]).flatten() {
+            used(body_path(downloads, &digest));
+        }
+        let base = match &self.base {
+            Some(Base::Debian(archive)) => Some(archive),
+            Some(Base::Image(image)) => {
+                used(image_path(&image.source, downloads));
+                None
+            }
+            _ => None,
+        };
+        for archive in self.tools.iter().chain(base) {
+            let packages = archive.resolution().packages;
+            packages.iter().for_each(|one| used(debian::path_of(one, downloads)));
+        }
+    }
+
     /// What the base `name` that `spec` describes consists of, by the lock.
     ///
     /// # Errors
@@ -112,7 +135,7 @@ impl Lock {
     ///
     /// Names it.
     pub fn need_image(&self, source: &Source, downloads: &Path) -> Result<()> {
-        let path = downloads.join(source.sum.to_string().replace(':', "-"));
+        let path = image_path(source, downloads);
         let found = || sum_of(&path, source.sum.algorithm());
         if !self.offline || found().is_ok_and(|found| found == source.sum) {
             return Ok(());
@@ -120,10 +143,21 @@ impl Lock {
         Err(self.gone(vec![format!("{} ({}) is not in the cache", source.url, source.sum)]))
     }
 
+    /// The failure for an image of a registry that only the network could give when it is
+    /// forbidden.
+    pub fn lacks(&self, what: &str) -> Failure {
+        self.gone(vec![format!("{what} is not in the cache")])
+    }
+
     fn gone(&self, missing: Vec<String>) -> Failure {
         drifted(&self.path.display().to_string(), missing)
             .hint("without --offline it is fetched again, and taken only if it is the same")
     }
+}
+
+/// Where a published image lies.
+fn image_path(source: &Source, downloads: &Path) -> PathBuf {
+    downloads.join(source.sum.to_string().replace(':', "-"))
 }
 
 fn differences(name: &str, locked: &ArchiveSpec, now: &ArchiveSpec) -> Vec<String> {
@@ -147,4 +181,55 @@ fn differences(name: &str, locked: &ArchiveSpec, now: &ArchiveSpec) -> Vec<Strin
     compare("the list of packages", locked.include.join(" "), now.include.join(" "));
     compare("the list of packages left out", locked.exclude.join(" "), now.exclude.join(" "));
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::lock::document::{PublishedImage, tests::example};
+    use crate::request::Request;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    /// `store gc` goes by the last use: a build that follows a lock uses all of it, whatever it
+    /// takes from the cache.
+    #[test]
+    fn what_a_lock_names_is_used_by_every_build_that_follows_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store::Store::open(directory.path()).unwrap();
+        let source = serde_json::json!({
+            "url": "http://h/i.raw", "sum": format!("sha256:{}", Digest::of("image").hex()),
+            "form": "raw", "trust": "pinned",
+        });
+        let source: Source = serde_json::from_value(source).unwrap();
+        let image = PublishedImage { asked: source.url.clone(), source: source.clone() };
+        let mut document = example();
+        document.base = Some(Base::Image(image));
+        document.tools.package[0].digest = Digest::of("package");
+        document.release[0].digest = Digest::of("body");
+        document.git[0].request[0].sent = Some(Digest::of("question"));
+        let downloads = store.downloads();
+        let package = document.tools.resolution().packages.remove(0);
+        let needed = [
+            debian::path_of(&package, &downloads),
+            image_path(&source, &downloads),
+            body_path(&downloads, &Digest::of("body")),
+            body_path(&downloads, &Digest::of("question")),
+        ];
+        let nobodys = body_path(&downloads, &Digest::of("nobody's"));
+        for path in needed.iter().chain([&nobodys]) {
+            fs_err::write(path, "x").unwrap();
+            let file = fs_err::File::options().write(true).open(path).unwrap();
+            file.file().set_modified(SystemTime::now() - 20 * DAY).unwrap();
+        }
+        let request = Request::new(std::collections::BTreeMap::new(), "/".into());
+        Lock::follow(&document, Path::new("x.lock"), &request, &store).unwrap();
+        assert_eq!(store.collect(14 * DAY).unwrap().downloads, 1);
+        assert!(!nobodys.exists());
+        for path in needed {
+            assert!(path.exists(), "{}", path.display());
+        }
+    }
 }

@@ -93,6 +93,7 @@ impl Tape {
         {
             return self.drift(reply, why);
         }
+        goldsmith_images::store::touch(&body);
         let headers: Vec<_> =
             fetch.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         // What HEAD is answered has the length of a body that does not come.
