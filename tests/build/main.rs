@@ -23,6 +23,7 @@ mod image;
 mod kernels;
 mod lock;
 mod memory;
+mod offline;
 mod once;
 mod plans;
 mod probe;

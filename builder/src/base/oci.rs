@@ -22,7 +22,11 @@ pub(super) struct OciBase {
     pub(super) asked: String,
     /// The same with the digest that this stands for.
     pub(super) reference: Reference,
+    /// The manifest for the architecture.
+    manifest: Digest,
     arch: String,
+    /// Whether a lock says which one it is.
+    locked: bool,
 }
 
 impl OciBase {
@@ -79,15 +83,17 @@ impl Bootstrap<'_> {
         };
         let reference =
             &locked.map_or_else(|| reference.clone(), |digest| reference.pinned(digest));
-        let resolved = self.resolved(reference, arch)?;
+        let resolved = self.resolved(reference, arch, locked.is_some())?;
         let reference = reference.pinned(resolved.named);
         self.remember(&reference, arch, &resolved)?;
-        Ok((OciBase { asked, reference, arch: arch.to_owned() }, resolved))
+        let (arch, manifest) = (arch.to_owned(), resolved.manifest);
+        let locked = locked.is_some();
+        Ok((OciBase { asked, reference, manifest, arch, locked }, resolved))
     }
 
     /// What a name stands for: asked of the registry, or known for less than an hour; a digest
-    /// never stands for anything else.
-    fn resolved(&self, reference: &Reference, arch: &str) -> Result<Resolved> {
+    /// never stands for anything else, so that nobody is asked for what the store has of it.
+    fn resolved(&self, reference: &Reference, arch: &str, locked: bool) -> Result<Resolved> {
         let store = &self.session.store;
         let key = reference_key(reference, arch);
         let known = store.step(key.as_str()).ok().flatten();
@@ -99,15 +105,16 @@ impl Bootstrap<'_> {
                 return Ok(known);
             }
         }
-        if self.offline {
-            let message = format!("{reference} was never fetched, and --offline forbids it");
-            return Err(Failure::new(Kind::Build, message).hint("build once without --offline"));
-        }
         let platform = Platform::of_debian(arch);
-        let found: Pulled = self
-            .registry()?
-            .look(store, reference, &platform)
-            .map_err(|error| registry_failure(&error))?;
+        let held = reference.digest.and_then(|digest| Pulled::held(store, &digest, &platform));
+        let found: Pulled = match held {
+            Some(held) => held,
+            None if self.offline => return Err(self.absent(&reference.to_string(), locked)),
+            None => self
+                .registry()?
+                .look(store, reference, &platform)
+                .map_err(|error| registry_failure(&error))?,
+        };
         let made = found.config.created.as_deref();
         let made = made.and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
         let resolved = Resolved {
@@ -132,13 +139,40 @@ impl Bootstrap<'_> {
         RegistryArgs::of_environment(&self.env).client(&self.env)
     }
 
-    /// Fetches and unpacks the image; the result's data is the digest that its name stands for.
+    /// Fetches the image, unless it is there, and unpacks it; the result's data is the digest
+    /// that its name stands for.
     pub(super) fn take(&self, image: &OciBase) -> Result<Done> {
-        let registry = self.registry()?;
-        let pulled = crate::registry::pull(self.session, &registry, &image.reference, &image.arch)?;
+        let (session, reference) = (self.session, &image.reference);
+        let store = &session.store;
+        // An index is not kept; what it was is in `named`.
+        let found = Pulled::held(store, &image.manifest, &Platform::of_debian(&image.arch));
+        let missing = match &found {
+            Some(found) => found.missing(store).map(|blob| format!("layer {}", blob.digest)),
+            None => Some("its manifest or configuration".to_owned()),
+        };
+        let pulled = match (found, missing) {
+            (Some(found), None) => crate::registry::keep(session, reference, &image.arch, found)?,
+            (_, missing) if self.offline => {
+                let what = missing.unwrap_or_default();
+                return Err(self.absent(&format!("{reference}: {what}"), image.locked));
+            }
+            _ => crate::registry::pull(session, &self.registry()?, reference, &image.arch)?,
+        };
         let state = State { mnt: pulled.snapshots, ..State::default() };
-        let data = serde_json::Value::String(pulled.named.to_string());
+        let named = reference.digest.unwrap_or(pulled.named);
+        let data = serde_json::Value::String(named.to_string());
         Ok(Done { state, data, ran: true })
+    }
+
+    /// The failure for what would have to be fetched, and may not be.
+    fn absent(&self, what: &str, locked: bool) -> Failure {
+        match self.session.lock.as_ref().filter(|_| locked) {
+            Some(lock) => lock.lacks(what),
+            None => {
+                let message = format!("{what} is not in the cache, and --offline forbids to ask");
+                Failure::new(Kind::Build, message).hint("build once without --offline")
+            }
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Selection {
     /// Trace hooks; twice for more
     #[arg(short = 'x', action = clap::ArgAction::Count)]
     trace: u8,
-    /// Use what is cached and give sandboxes no network
+    /// Ask nobody: bases come from the cache, and sandboxes get no network
     #[arg(long)]
     offline: bool,
     /// The Debian archive to bootstrap from

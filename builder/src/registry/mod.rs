@@ -9,7 +9,7 @@ pub mod user;
 
 use goldsmith_images::digest::Digest;
 use goldsmith_images::oci::{Config, Platform, Reference};
-use goldsmith_images::registry::{Distrust, Progress, Registry, RegistryError};
+use goldsmith_images::registry::{Distrust, Progress, Pulled, Registry, RegistryError};
 use goldsmith_images::store::SnapshotId;
 
 use crate::error::{Failure, Kind, Result};
@@ -54,6 +54,15 @@ pub fn pull(
     let pulled = registry
         .pull(&session.store, reference, &platform, &progress)
         .map_err(|error| registry_failure(&error))?;
+    keep(session, reference, arch, pulled)
+}
+
+/// Unpacks the layers of an image that is in the store and gives it its name.
+///
+/// # Errors
+///
+/// When a layer is refused.
+pub fn keep(session: &Session, reference: &Reference, arch: &str, pulled: Pulled) -> Result<Image> {
     session.check_interrupted()?;
     let snapshots = layers::unpack(session, &pulled.layers)?;
     let name = name(reference, arch);

@@ -219,6 +219,17 @@ struct Probe {
 }
 
 impl Document {
+    /// The media type of a document that nobody said it of: its own, else the one of the OCI
+    /// that fits its members. Nothing when it is none.
+    pub fn type_of(bytes: &[u8]) -> Option<String> {
+        let probe: Probe = serde_json::from_slice(bytes).ok()?;
+        let usual = match probe.manifests {
+            Some(_) => media_type::INDEX,
+            None => media_type::MANIFEST,
+        };
+        Some(probe.media_type.unwrap_or_else(|| usual.to_owned()))
+    }
+
     /// Reads a document that was said to be of this media type.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ mod challenge;
 mod disks;
 mod distrust;
 mod endpoint;
+mod held;
 mod pieces;
 mod pull;
 mod push;

@@ -103,6 +103,11 @@ impl Registry {
         reference: &Reference,
         platform: &Platform,
     ) -> Result<Pulled, RegistryError> {
+        // What a digest stands for never changes: what is there is not asked for.
+        let held = reference.digest.and_then(|digest| Pulled::held(store, &digest, platform));
+        if let Some(held) = held {
+            return Ok(held);
+        }
         let (top, bytes, document) = self.named(endpoint, reference)?;
         store.put_blob(&bytes)?;
         let refused = |descriptor: &Descriptor, source: OciError| {
