@@ -17,3 +17,4 @@ pub mod registry;
 pub mod store;
 pub mod sums;
 pub mod tree;
+mod xz;

@@ -88,10 +88,43 @@ pub fn decompress<'a>(
     let stream = io::BufReader::with_capacity(1 << 17, stream);
     Ok(match compression {
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(stream)),
-        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(stream)),
+        Compression::Xz => Box::new(crate::xz::unpack(stream)?),
+        // Its own limit is a window of 128 MiB.
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(stream)?),
         Compression::Bzip2 => {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "bzip2 is not read"));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    /// A stream of Zstandard with a window of two to the power of `exponent` bytes.
+    fn zstd(exponent: u32) -> Vec<u8> {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(exponent).unwrap();
+        encoder.write_all(b"content").unwrap();
+        encoder.finish().unwrap()
+    }
+
+    // I11: how much memory unpacking takes is not the file's to say.
+    #[test]
+    fn windows_and_dictionaries_have_a_limit_i11() {
+        let read = |bytes: &[u8], compression| {
+            let mut text = String::new();
+            let done = decompress(bytes, compression).unwrap().read_to_string(&mut text);
+            done.map(|_| text)
+        };
+        let xz = crate::xz::tests::with_dictionary;
+        assert_eq!(read(&xz(b"content", 26), Compression::Xz).unwrap(), "content");
+        assert_eq!(read(&zstd(27), Compression::Zstd).unwrap(), "content");
+        let error = read(&xz(b"content", 28), Compression::Xz).unwrap_err();
+        assert!(error.to_string().contains("128 MiB"), "{error}");
+        let error = read(&zstd(28), Compression::Zstd).unwrap_err();
+        assert!(error.to_string().contains("too much memory"), "{error}");
+    }
 }

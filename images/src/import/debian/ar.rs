@@ -44,10 +44,26 @@ pub(super) fn decompress<'a>(
     content: &'a mut dyn Read,
 ) -> io::Result<Box<dyn Read + 'a>> {
     match name.rsplit('.').next() {
-        Some("xz") => Ok(Box::new(liblzma::read::XzDecoder::new(content))),
+        Some("xz") => Ok(Box::new(crate::xz::unpack(content)?)),
         Some("zst") => Ok(Box::new(zstd::stream::read::Decoder::new(content)?)),
         Some("gz") => Ok(Box::new(flate2::read::GzDecoder::new(content))),
         Some("tar") => Ok(Box::new(content)),
         _ => Err(io::Error::new(io::ErrorKind::Unsupported, format!("the compression of {name}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_may_not_ask_for_all_memory_i11() {
+        let packed = crate::xz::tests::with_dictionary;
+        let read = |bytes: Vec<u8>| {
+            let (mut bytes, mut text) = (bytes.as_slice(), String::new());
+            decompress("data.tar.xz", &mut bytes).unwrap().read_to_string(&mut text).map(|_| text)
+        };
+        assert_eq!(read(packed(b"content", 26)).unwrap(), "content");
+        assert!(read(packed(b"content", 28)).unwrap_err().to_string().contains("128 MiB"));
     }
 }

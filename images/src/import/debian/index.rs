@@ -42,7 +42,7 @@ pub(super) fn fetch(
         }
         let file = fs_err::File::open(&to).map_err(|error| failed(&path, error))?;
         let mut reader: Box<dyn Read> = match ending {
-            ".xz" => Box::new(liblzma::read::XzDecoder::new(file)),
+            ".xz" => Box::new(crate::xz::unpack(file).map_err(|error| failed(&path, error))?),
             ".gz" => Box::new(flate2::read::GzDecoder::new(file)),
             _ => Box::new(file),
         };
