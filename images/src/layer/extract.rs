@@ -37,8 +37,18 @@ pub struct Extracted {
     pub entries: u64,
     /// How many bytes of content.
     pub bytes: u64,
-    /// Every path but whiteouts, in the stream's order, where they are listed.
-    pub paths: Vec<Vec<u8>>,
+    /// Every path but whiteouts, in the stream's order, where they are listed; what was passed
+    /// over among them.
+    pub paths: Vec<Listed>,
+}
+
+/// An entry of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its path, cleaned.
+    pub path: Vec<u8>,
+    /// What it is; hard links are regular files.
+    pub kind: FileType,
 }
 
 /// Why a stream cannot be unpacked.
@@ -92,6 +102,20 @@ pub fn extract(
     writer: &mut RootWriter,
     limits: &Limits,
 ) -> Result<Extracted, ExtractError> {
+    extract_where(stream, writer, limits, &|_| true)
+}
+
+/// The same without the paths that `wanted` does not want.
+///
+/// # Errors
+///
+/// As [`extract`].
+pub fn extract_where(
+    stream: impl Read,
+    writer: &mut RootWriter,
+    limits: &Limits,
+    wanted: &dyn Fn(&[u8]) -> bool,
+) -> Result<Extracted, ExtractError> {
     let mut reader = Reader::new(stream);
     let mut done = Extracted::default();
     let mut hidden = BTreeSet::new();
@@ -107,13 +131,15 @@ pub fn extract(
         if limits.whiteouts && whiteout(writer, &path, &mut hidden)? {
             continue;
         }
-        place(writer, &mut reader, &path, &member, limits, &mut done)?;
+        if wanted(&path) {
+            place(writer, &mut reader, &path, &member, limits, &mut done)?;
+        }
         if hidden.remove(&path) && member.kind == MemberKind::Directory {
             // Deleted and made anew in one layer: nothing of the old one shines through.
             writer.opaque(&path)?;
         }
         if limits.list {
-            done.paths.push(path);
+            done.paths.push(Listed { path, kind: kind(&member) });
         }
     }
 }
@@ -220,6 +246,17 @@ fn capability(value: &[u8]) -> Option<Vec<u8>> {
             Some(second)
         }
         _ => None,
+    }
+}
+
+fn kind(member: &Member) -> FileType {
+    match member.kind {
+        MemberKind::Directory => FileType::Directory,
+        MemberKind::File | MemberKind::HardLink => FileType::RegularFile,
+        MemberKind::Symlink => FileType::Symlink,
+        MemberKind::Fifo => FileType::Fifo,
+        MemberKind::Char => FileType::CharacterDevice,
+        MemberKind::Block => FileType::BlockDevice,
     }
 }
 

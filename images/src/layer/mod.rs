@@ -21,7 +21,7 @@ mod writer;
 pub use archive::ArchiveError;
 pub use attributes::Attributes;
 pub use copy::copy_layer;
-pub use extract::{ExtractError, Extracted, Limits, extract};
+pub use extract::{ExtractError, Extracted, Limits, Listed, extract, extract_where};
 pub use flatten::{FlattenError, flatten};
 pub use remove::remove_tree;
 pub use select::select;

@@ -47,8 +47,14 @@ impl Deb {
 
     /// Makes a package of a control file and nothing else.
     pub(super) fn new(control: &str) -> Result<Self> {
+        Self::with(control, &[])
+    }
+
+    /// Makes a package of a control file and scripts.
+    pub(super) fn with(control: &str, scripts: &[Entry<'_>]) -> Result<Self> {
         // dpkg's audit misses a list of sums, be it an empty one.
-        let scripts = archive(&[("./control", None, control), ("./md5sums", None, "")])?;
+        let own = [("./control", None, control), ("./md5sums", None, "")];
+        let scripts = archive(&[&own[..], scripts].concat())?;
         Ok(Self { control: control.to_owned(), scripts, data: archive(&[])? })
     }
 

@@ -2,6 +2,7 @@
 //! packages, in Ubuntu's form, and signs.
 
 mod deb;
+mod overlap;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -1,18 +1,20 @@
 //! dpkg's database (dpkg's own `lib/dpkg` formats).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 use std::path::Path;
 
 use md5::{Digest as _, Md5};
 
-use crate::layer::{Attributes, RootWriter, WriteError};
+use crate::layer::{Attributes, Listed, RootWriter, WriteError};
 
 /// A package whose files lie in the root.
 #[derive(Debug)]
 pub(super) struct Unpacked {
     control: BTreeMap<String, Vec<u8>>,
-    paths: Vec<Vec<u8>>,
+    pub(super) paths: Vec<Listed>,
+    /// Those of its paths that belong to a package which replaces this one.
+    pub(super) lost: BTreeSet<Vec<u8>>,
     name: String,
     /// `NAME`, or `NAME:ARCH` for packages of which several architectures may coexist.
     stem: String,
@@ -23,7 +25,7 @@ const NOT_KEPT: [&str; 1] = ["control"];
 
 impl Unpacked {
     /// Takes a package's control files and paths; `None` without a name.
-    pub(super) fn new(control: BTreeMap<String, Vec<u8>>, paths: Vec<Vec<u8>>) -> Option<Self> {
+    pub(super) fn new(control: BTreeMap<String, Vec<u8>>, paths: Vec<Listed>) -> Option<Self> {
         let text = String::from_utf8_lossy(control.get("control")?).into_owned();
         let field = |name: &str| {
             text.lines().find_map(|line| {
@@ -38,11 +40,33 @@ impl Unpacked {
         }
         let same = field("Multi-Arch").is_some_and(|value| value == "same");
         let stem = if same { format!("{name}:{arch}") } else { name.clone() };
-        Some(Self { control, paths, name, stem })
+        Some(Self { control, paths, lost: BTreeSet::new(), name, stem })
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A field of the control file, lines that go on included.
+    pub(super) fn field(&self, name: &str) -> Option<String> {
+        let mut found: Option<String> = None;
+        for line in self.lines("control") {
+            match (line.starts_with([' ', '\t']), &mut found) {
+                (true, Some(value)) => value.push_str(&line),
+                (false, Some(_)) => break,
+                (false, None) => {
+                    let (key, value) = line.split_once(':').unwrap_or_default();
+                    found = key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned());
+                }
+                (true, None) => {}
+            }
+        }
+        found
+    }
+
+    /// Whether the script that runs before the package is unpacked diverts files.
+    pub(super) fn diverts(&self) -> bool {
+        self.lines("preinst").iter().any(|line| line.contains("dpkg-divert"))
     }
 
     fn lines(&self, file: &str) -> Vec<String> {
@@ -130,6 +154,11 @@ fn stanza(package: &Unpacked, root: &Path) -> String {
     if !conffiles.is_empty() {
         stanza.push_str("Conffiles:\n");
         for path in conffiles {
+            if package.lost.contains(path.trim_start_matches('/').as_bytes()) {
+                // As dpkg leaves it when another package took the file over.
+                stanza.push_str(&format!(" {path} newconffile obsolete\n"));
+                continue;
+            }
             // dpkg compares this digest when it decides whether a file was changed by hand.
             let bytes = read_inside(root, &path).unwrap_or_default();
             stanza.push_str(&format!(" {path} {}\n", hex::encode(Md5::digest(&bytes))));
@@ -148,10 +177,11 @@ fn read_inside(root: &Path, path: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Every path of the package, one a line, the root first.
+/// Every path of the package but those that it lost, one a line, the root first.
 fn list(package: &Unpacked) -> Vec<u8> {
     let mut list = b"/.\n".to_vec();
-    for path in package.paths.iter().filter(|path| !path.is_empty()) {
+    let own = package.paths.iter().map(|listed| &listed.path);
+    for path in own.filter(|path| !path.is_empty() && !package.lost.contains(*path)) {
         list.push(b'/');
         list.extend_from_slice(path);
         list.push(b'\n');

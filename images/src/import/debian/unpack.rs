@@ -1,7 +1,8 @@
-//! Lays packages into a root directory and writes dpkg's database, as `dpkg --unpack`
-//! would have left both.
+//! Lays packages into an empty root directory and writes dpkg's database, as `dpkg --unpack` of
+//! all of them would have left both. What differs: preinst scripts have not run (see
+//! [`configure_script`]), so that nothing is diverted yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,10 @@ use rayon::prelude::*;
 
 use super::ar;
 use super::database::{self, Unpacked};
-use crate::layer::{Attributes, ExtractError, Limits, RootWriter, WriteError, extract};
+use super::overlap;
+use crate::layer::{
+    Attributes, ExtractError, Limits, Listed, RootWriter, WriteError, extract_where,
+};
 
 /// Why packages cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -31,23 +35,37 @@ pub enum UnpackError {
         /// Why.
         source: ExtractError,
     },
+    /// Two packages have the same file.
+    #[error("/{path} is in both {one} and {other}, {why}: leave one of them out by `exclude`")]
+    Overlap {
+        /// Where the file lies.
+        path: String,
+        /// A package.
+        one: String,
+        /// Another one.
+        other: String,
+        /// Why neither of them can have it.
+        why: &'static str,
+    },
     /// A file of the database cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
 
 /// Directories of /usr that the merged layout shows at the top as well.
-const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
+pub(super) const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
 
 /// Unpacks `packages` (files) into the empty directory `root` and records them as unpacked
 /// in dpkg's database. Runs inside a user namespace as its root.
 ///
-/// The layout is merged-/usr: `/bin`, `/lib` and `/sbin`, and what else the packages use,
-/// are links into `/usr`, as every suite since Debian 12 requires.
+/// The layout is merged-/usr: `/bin`, `/lib` and `/sbin`, and `/lib64` where the architecture has
+/// it, are links into `/usr`, as every suite since Debian 12 requires. A file of two packages is
+/// the one's that Replaces the other.
 ///
 /// # Errors
 ///
-/// When a package is malformed or cannot be laid down; the root is then incomplete.
+/// When a package is malformed or cannot be laid down, or two have the same file; the root is
+/// then incomplete.
 pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), UnpackError> {
     let mut writer = RootWriter::open(root)?;
     let plain = Attributes { mode: 0o755, ..Attributes::default() };
@@ -65,15 +83,20 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
     writer.finish()?;
     let mut unpacked = packages
         .par_iter()
-        .map(|package| unpack_one(package, root))
-        .collect::<Result<Vec<_>, _>>()?;
-    unpacked.sort_by(|(a, _), (b, _)| a.name().cmp(b.name()));
+        .map(|package| Ok((unpack_one(package, root, &BTreeSet::new())?, package)))
+        .collect::<Result<Vec<_>, UnpackError>>()?;
+    unpacked.sort_by(|((a, _), _), ((b, _), _)| a.name().cmp(b.name()));
     // Which package came last is chance; whose word counts is not.
     let mut writer = RootWriter::open(root)?;
-    let mut packages = Vec::new();
-    for (package, directories) in unpacked {
+    let (mut packages, mut files) = (Vec::new(), Vec::new());
+    for ((package, directories), file) in unpacked {
         writer.adopt(directories);
         packages.push(package);
+        files.push(file);
+    }
+    for winner in overlap::settle(&mut packages)? {
+        // Once more: what it wins may have been written over.
+        unpack_one(files[winner], root, &packages[winner].lost)?;
     }
     database::write(root, &packages)?;
     writer.finish()?;
@@ -83,7 +106,12 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
 /// Directories with the attributes that a package gives them.
 type Directories = Vec<(Vec<u8>, Attributes)>;
 
-fn unpack_one(package: &Path, root: &Path) -> Result<(Unpacked, Directories), UnpackError> {
+/// Unpacks a package without the files that it lost to others.
+fn unpack_one(
+    package: &Path,
+    root: &Path,
+    lost: &BTreeSet<Vec<u8>>,
+) -> Result<(Unpacked, Directories), UnpackError> {
     let malformed = |source| UnpackError::Package { path: package.to_path_buf(), source };
     let file = fs_err::File::open(package).map_err(malformed)?;
     let mut control = BTreeMap::new();
@@ -95,7 +123,7 @@ fn unpack_one(package: &Path, root: &Path) -> Result<(Unpacked, Directories), Un
         } else if name.starts_with("data.tar") {
             let mut stream = ar::decompress(name, content)?;
             let limits = Limits { whiteouts: false, ..Limits::default() };
-            match lay_down(&mut stream, root, &limits) {
+            match lay_down(&mut stream, root, &limits, lost) {
                 Ok(done) => laid = done,
                 Err(error) => failed = Some(error),
             }
@@ -120,9 +148,10 @@ fn lay_down(
     stream: impl Read,
     root: &Path,
     limits: &Limits,
-) -> Result<(Vec<Vec<u8>>, Directories), ExtractError> {
+    lost: &BTreeSet<Vec<u8>>,
+) -> Result<(Vec<Listed>, Directories), ExtractError> {
     let mut writer = RootWriter::open(root)?;
-    let done = extract(stream, &mut writer, limits)?;
+    let done = extract_where(stream, &mut writer, limits, &|path| !lost.contains(path))?;
     Ok((done.paths, writer.into_directories()))
 }
 

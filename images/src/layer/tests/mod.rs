@@ -160,7 +160,7 @@ fn agrees_with_gnu_tar(tar: Tar) -> Site {
     let bytes = tar.end();
     let done = site.extract_with(&bytes[..], &Limits::default()).unwrap();
     let names: Vec<_> =
-        done.paths.into_iter().map(|path| String::from_utf8(path).unwrap()).collect();
+        done.paths.into_iter().map(|one| String::from_utf8(one.path).unwrap()).collect();
     assert_eq!(names, gnu_tar(&bytes));
     site
 }

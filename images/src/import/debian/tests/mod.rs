@@ -2,5 +2,6 @@
 
 mod archive;
 mod fixture;
+mod overlaps;
 mod shipped;
 mod signatures;

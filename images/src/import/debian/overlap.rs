@@ -1,0 +1,106 @@
+//! Paths that several packages have: whose they are in the end.
+//!
+//! dpkg lets a package that Replaces another one have its files, whichever comes first, and
+//! refuses every other overlap; directories are everybody's. Here packages are unpacked side by
+//! side, so that this is found out afterwards: from the paths, spelled as they lie on the disk.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use debversion::Version;
+use rustix::fs::FileType;
+
+use super::database::Unpacked;
+use super::relation::clauses;
+use super::unpack::{MERGED, UnpackError};
+
+/// Notes with every package the paths that it loses to others; returns the packages that win
+/// any. The packages must be sorted by name.
+pub(super) fn settle(packages: &mut [Unpacked]) -> Result<BTreeSet<usize>, UnpackError> {
+    let mut owners: BTreeMap<Cow<'_, [u8]>, Vec<(usize, usize)>> = BTreeMap::new();
+    for (at, package) in packages.iter().enumerate() {
+        for (entry, listed) in package.paths.iter().enumerate() {
+            let owners = owners.entry(placed(&listed.path)).or_default();
+            // A package may name a path twice.
+            if owners.last().is_none_or(|(last, _)| *last != at) {
+                owners.push((at, entry));
+            }
+        }
+    }
+    let (mut lost, mut winners) = (Vec::new(), BTreeSet::new());
+    for (path, owners) in owners.iter().filter(|(_, owners)| owners.len() > 1) {
+        let kind = |&(at, entry): &(usize, usize)| packages[at].paths[entry].kind;
+        let (shared, own): (Vec<_>, Vec<_>) =
+            owners.iter().copied().partition(|one| kind(one) == FileType::Directory);
+        if let (Some(one), Some(other)) = (own.first(), shared.first()) {
+            // The links of the merged layout are there before everything else.
+            if kind(one) == FileType::Symlink && is_merged(path) {
+                continue;
+            }
+            let why = "a directory in the second alone";
+            return Err(overlap(&packages[one.0], &packages[other.0], path, why));
+        }
+        let Some((&first, rest)) = own.split_first() else { continue };
+        let mut winner = first;
+        for &next in rest {
+            let (one, other) = (&packages[winner.0], &packages[next.0]);
+            // dpkg asks the package that comes later first.
+            if replaces(other, one) {
+                lost.push(std::mem::replace(&mut winner, next));
+            } else if replaces(one, other) {
+                lost.push(next);
+            } else {
+                let diverts = one.diverts() || other.diverts();
+                let why = match diverts {
+                    false => "and neither Replaces the other",
+                    true => {
+                        "and neither Replaces the other; a preinst that diverts the file comes too late here"
+                    }
+                };
+                return Err(overlap(one, other, path, why));
+            }
+        }
+        winners.insert(winner.0);
+    }
+    for (at, entry) in lost {
+        let path = packages[at].paths[entry].path.clone();
+        packages[at].lost.insert(path);
+    }
+    Ok(winners)
+}
+
+fn overlap(one: &Unpacked, other: &Unpacked, path: &[u8], why: &'static str) -> UnpackError {
+    UnpackError::Overlap {
+        path: String::from_utf8_lossy(path).into_owned(),
+        one: one.name().to_owned(),
+        other: other.name().to_owned(),
+        why,
+    }
+}
+
+/// Where a path lies: what the top shows of /usr lies there.
+fn placed(path: &[u8]) -> Cow<'_, [u8]> {
+    let top = path.split(|&byte| byte == b'/').next().unwrap_or_default();
+    match top.len() < path.len() && is_merged(top) {
+        true => Cow::Owned([b"usr/", path].concat()),
+        false => Cow::Borrowed(path),
+    }
+}
+
+fn is_merged(path: &[u8]) -> bool {
+    MERGED.iter().any(|name| name.as_bytes() == path)
+}
+
+/// Whether a package says that its files may take the place of the other's.
+fn replaces(one: &Unpacked, other: &Unpacked) -> bool {
+    let field = one.field("Replaces").unwrap_or_default();
+    let version: Option<Version> = other.field("Version").and_then(|text| text.parse().ok());
+    clauses(&field).iter().flatten().any(|relation| {
+        relation.name == other.name()
+            && match (&relation.version, &version) {
+                (None, _) => true,
+                (Some((operator, wanted)), Some(version)) => operator.holds(version, wanted),
+                (Some(_), None) => false,
+            }
+    })
+}

@@ -1,0 +1,205 @@
+//! Packages that have the same file: what dpkg does with them, and what it refuses.
+
+use std::path::PathBuf;
+
+use super::super::unpack;
+
+/// Packages of a test, and a root to lay them into.
+struct Site {
+    directory: tempfile::TempDir,
+    packages: Vec<PathBuf>,
+}
+
+/// What a package has at a path.
+enum Has {
+    File(&'static str),
+    Directory,
+    Link(&'static str),
+    Same(&'static str),
+}
+
+fn tar(entries: &[(&str, Has)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, has) in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o755);
+        header.set_uid(rustix::process::geteuid().as_raw().into());
+        header.set_gid(rustix::process::getegid().as_raw().into());
+        header.set_size(0);
+        let (kind, link, content) = match has {
+            Has::File(content) => (tar::EntryType::Regular, None, content.as_bytes()),
+            Has::Directory => (tar::EntryType::Directory, None, &b""[..]),
+            Has::Link(to) => (tar::EntryType::Symlink, Some(to), &b""[..]),
+            Has::Same(to) => (tar::EntryType::Link, Some(to), &b""[..]),
+        };
+        header.set_entry_type(kind);
+        header.set_size(content.len() as u64);
+        match link {
+            Some(to) => builder.append_link(&mut header, path, to).unwrap(),
+            None => builder.append_data(&mut header, path, content).unwrap(),
+        }
+    }
+    builder.into_inner().unwrap()
+}
+
+impl Site {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), packages: Vec::new() }
+    }
+
+    /// A package with further fields and control files.
+    fn package(
+        mut self,
+        name: &str,
+        fields: &str,
+        control: &[(&str, &'static str)],
+        data: &[(&str, Has)],
+    ) -> Self {
+        let text =
+            format!("Package: {name}\nVersion: 1.0\nArchitecture: all\n{fields}Description: x\n");
+        let text: &'static str = text.leak();
+        let mut files = vec![("control", Has::File(text))];
+        files.extend(control.iter().map(|(name, content)| (*name, Has::File(content))));
+        let mut bytes = b"!<arch>\n".to_vec();
+        for (name, content) in [("control.tar", tar(&files)), ("data.tar", tar(data))] {
+            bytes.extend(format!("{name:<48}{:<10}`\n", content.len()).as_bytes());
+            bytes.extend(content);
+        }
+        let path = self.directory.path().join(format!("{name}.deb"));
+        fs_err::write(&path, bytes).unwrap();
+        self.packages.push(path);
+        self
+    }
+
+    fn unpack(&self) -> Result<(), String> {
+        let root = self.directory.path().join("root");
+        if root.exists() {
+            fs_err::remove_dir_all(&root).unwrap();
+        }
+        fs_err::create_dir(&root).unwrap();
+        unpack(&self.packages, &root, "amd64").map_err(|error| error.to_string())
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs_err::read_to_string(self.directory.path().join("root").join(path)).unwrap()
+    }
+
+    fn list(&self, package: &str) -> Vec<String> {
+        let text = self.read(&format!("var/lib/dpkg/info/{package}.list"));
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[track_caller]
+    fn refused(&self, words: &[&str]) {
+        for _ in 0..10 {
+            let error = self.unpack().unwrap_err();
+            for word in words {
+                assert!(error.contains(word), "{word}: {error}");
+            }
+        }
+    }
+}
+
+/// Only root gives files to somebody, as the job that unpacks packages does.
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn a_file_is_the_replacing_packages_and_the_other_forgets_it() {
+    if !is_root() {
+        return;
+    }
+    // Large, so that whoever comes last is seen.
+    let (old, new): (&'static str, &'static str) =
+        ("old".repeat(200_000).leak(), "new".repeat(1_000).leak());
+    for (loser, winner, fields) in [
+        ("a-loser", "z-winner", "Replaces: other, a-loser\n  (<< 2)\n"),
+        ("z-loser", "a-winner", "Replaces: z-loser\n"),
+    ] {
+        let conffiles = [("conffiles", "/etc/both.conf\n")];
+        let site = Site::new()
+            .package(
+                loser,
+                "",
+                &conffiles,
+                &[
+                    ("./usr/bin/both", Has::File(old)),
+                    ("./etc/both.conf", Has::File("old")),
+                    ("./usr/share/own/", Has::Directory),
+                    ("./usr/share/own/file", Has::File("own")),
+                ],
+            )
+            .package(
+                winner,
+                fields,
+                &conffiles,
+                &[
+                    // By its name from before the layouts were merged.
+                    ("./bin/both", Has::File(new)),
+                    ("./bin/same", Has::Same("./bin/both")),
+                    ("./etc/both.conf", Has::File("new")),
+                    ("./usr/share/own/", Has::Directory),
+                ],
+            );
+        for _ in 0..20 {
+            site.unpack().unwrap();
+            for (path, content) in
+                [("usr/bin/both", new), ("usr/bin/same", new), ("etc/both.conf", "new")]
+            {
+                assert!(site.read(path) == content, "{winner}: {path}");
+            }
+            assert_eq!(site.list(loser), ["/.", "/usr/share/own", "/usr/share/own/file"]);
+            let list = ["/.", "/bin/both", "/bin/same", "/etc/both.conf", "/usr/share/own"];
+            assert_eq!(site.list(winner), list);
+            // What dpkg 1.21 writes, whichever of the two it unpacks first.
+            let status = site.read("var/lib/dpkg/status");
+            let stanza = |name: &str| {
+                let begin = format!("Package: {name}\n");
+                status.split("\n\n").find(|text| text.starts_with(&begin)).unwrap().to_owned()
+            };
+            let obsolete = "\n /etc/both.conf newconffile obsolete";
+            assert!(stanza(loser).ends_with(obsolete), "{status}");
+            assert!(!stanza(winner).contains("obsolete"), "{status}");
+        }
+    }
+}
+
+#[test]
+fn any_other_overlap_is_refused_by_name() {
+    if !is_root() {
+        return;
+    }
+    let both = |fields: &str, control: &[(&str, &'static str)]| {
+        Site::new().package("one", "", &[], &[("./etc/both", Has::File("one"))]).package(
+            "two",
+            fields,
+            control,
+            &[("./etc/both", Has::File("two"))],
+        )
+    };
+    both("", &[]).refused(&["/etc/both", "one", "two", "neither Replaces"]);
+    // Another version is meant, and another package.
+    both("Replaces: one (<< 1.0), on\n", &[]).refused(&["/etc/both"]);
+    both("Replaces: one (<= 1.0)\n", &[]).unpack().unwrap();
+    let script = "#!/bin/sh\ndpkg-divert --package two --rename --divert /etc/x --add /etc/both\n";
+    both("", &[("preinst", script)]).refused(&["/etc/both", "too late"]);
+    // One spelling for the top, one for /usr; a link is a file; a directory is none.
+    for (other, words) in [
+        (("./lib/both", Has::File("x")), ["/usr/lib/both", "neither Replaces"]),
+        (("./usr/lib/both", Has::Link("x")), ["/usr/lib/both", "neither Replaces"]),
+        (("./usr/lib/both/", Has::Directory), ["/usr/lib/both", "a directory"]),
+    ] {
+        Site::new()
+            .package("one", "", &[], &[("./usr/lib/both", Has::File("one"))])
+            .package("two", "", &[], &[other])
+            .refused(&words);
+    }
+    // Legal: directories of both, and the links of the merged layout, also from a package.
+    let site = Site::new()
+        .package("base-files", "", &[], &[("./lib", Has::Link("usr/lib"))])
+        .package("one", "", &[], &[("./lib/", Has::Directory), ("./lib/one", Has::File("1"))])
+        .package("two", "", &[], &[("./lib/", Has::Directory), ("./lib/two", Has::File("2"))]);
+    site.unpack().unwrap();
+    assert_eq!(site.read("usr/lib/one") + &site.read("usr/lib/two"), "12");
+}

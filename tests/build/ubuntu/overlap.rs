@@ -1,0 +1,74 @@
+//! Packages that want the same file: replaced, diverted, and refused.
+
+use anyhow::{Result, ensure};
+use goldsmith_tests::TestEnv;
+
+use super::deb::{Deb, Entry};
+use super::{Archive, build};
+use crate::published::serve;
+use crate::{member, ok};
+
+const DIVERT: &str = "#!/bin/sh\nset -e\ndpkg-divert --package diverter --rename \
+    --divert /etc/thing.real --add /etc/thing\n";
+
+/// Name, fields, preinst, files.
+type Stub<'a> = (&'a str, &'a str, &'a str, &'a [Entry<'a>]);
+
+const STUBS: [Stub<'static>; 4] = [
+    (
+        "thing",
+        "",
+        "",
+        &[("./etc/thing", None, "of thing"), ("./usr/share/both", None, "of thing")],
+    ),
+    ("taker", "Replaces: thing (<= 1)\n", "", &[("./usr/share/both", None, "of taker")]),
+    ("diverter", "", DIVERT, &[("./etc/diverter", None, "")]),
+    ("rival", "", "", &[("./usr/share/both", None, "of rival")]),
+];
+
+#[test]
+fn a_file_of_two_packages_is_whose_dpkg_says_it_is() -> Result<()> {
+    let env = TestEnv::with_small_os()?;
+    env.element("like-ubuntu/element-provides", "operating-system\n")?;
+    env.element("like-ubuntu/environment.d/10-x.bash", "export DISTRO_NAME=ubuntu\n")?;
+    let base = |include: &str| {
+        let text = super::BASE.replace("[universal]", &format!("[{include}]"));
+        env.element("like-ubuntu/base.yaml", &text)
+    };
+    let mut archive = Archive::new(&env)?;
+    for (name, fields, preinst, files) in STUBS {
+        let control = format!(
+            "Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: A test\n{fields}Description: one of two\n"
+        );
+        let scripts: &[Entry<'_>] = match preinst {
+            "" => &[],
+            script => &[("./preinst", None, script)],
+        };
+        let mut deb = Deb::with(&control, scripts)?;
+        deb.add(files)?;
+        archive.add("noble", "main", &deb, "")?;
+    }
+    archive.publish()?;
+    let (address, _) = serve(archive.publisher.root.clone())?;
+    let build = || build(&env, &format!("{address}/"), "elements/publisher/keys.asc");
+
+    base("thing, taker, diverter")?;
+    ok(&build()?)?;
+    let tar = env.path("noble.tar");
+    let read = |path: &str| member(&tar, &format!("./{path}"));
+    ensure!(read("usr/share/both")? == "of taker");
+    ensure!(read("etc/thing.real")? == "of thing" && read("etc/thing").is_err());
+    let diversions = read("var/lib/dpkg/diversions")?;
+    ensure!(diversions == "/etc/thing\n/etc/thing.real\ndiverter\n", "{diversions}");
+    let list = read("var/lib/dpkg/info/thing.list")?;
+    ensure!(list.contains("/etc/thing\n") && !list.contains("/both"), "{list}");
+    ensure!(read("var/lib/dpkg/info/taker.list")?.contains("/usr/share/both\n"));
+
+    base("thing, rival")?;
+    let refused = build()?;
+    ensure!(refused.status == 1, "{refused:#?}");
+    for word in ["/usr/share/both", "thing", "rival", "neither Replaces"] {
+        ensure!(refused.stderr.contains(word), "{word}: {refused:#?}");
+    }
+    Ok(())
+}
