@@ -265,6 +265,15 @@ fn what_nobody_signs_needs_its_checksum_or_a_word() -> Result<()> {
     let warned = build(&env, "build", &["--insecure-base", "publisher"], &debian)?;
     ok(&warned)?;
     ensure!(warned.stderr.contains("INSECURE"), "{warned:#?}");
+    // It goes on saying so, beside the image, until one with that name is believed.
+    let note = env.path("x.d/base.json");
+    let said: serde_json::Value = serde_json::from_str(&fs_err::read_to_string(&note)?)?;
+    let (base, url) = (&said["base"], format!("{address}/bookworm/latest/"));
+    ensure!(base["kind"] == "image" && base["trust"] == "insecure", "{said}");
+    ensure!(base["checksum"] == format!("sha512:{sum}").as_str(), "{said}");
+    ensure!(base["url"].as_str().is_some_and(|text| text.starts_with(&url)), "{said}");
+    ok(&build(&env, "build", &["publisher"], &named)?)?;
+    ensure!(!note.exists(), "an image that is believed is still called insecure");
     // A file of one's own is one's own; what it is, its name says and not its bytes.
     let own = [debian[0], debian[1], ("DIB_LOCAL_IMAGE", "raw.raw")];
     fs_err::rename(&raw, env.path("raw.raw"))?;

@@ -12,4 +12,5 @@ pub mod mkfs;
 pub mod oci;
 pub mod outputs;
 pub mod squashfs;
+pub mod unvouched;
 pub mod write;

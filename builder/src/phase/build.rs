@@ -18,7 +18,7 @@ use crate::error::{Failure, Kind, Result};
 use crate::hook::HookTree;
 use crate::materialise::built::Packable;
 use crate::materialise::complete::Finished;
-use crate::materialise::{beside, jobs, outputs};
+use crate::materialise::{beside, jobs, outputs, unvouched};
 use crate::request::{Backend, ImageType, Request};
 
 /// Beginnings of paths: a kernel, then programs of LVM.
@@ -113,6 +113,7 @@ fn build_checked(session: &Session, request: &Request) -> Result<Built> {
     let epoch = chain.epoch;
     let mut build = Build { session, request, prepared: &prepared, ground, epoch, size_kib: None };
     let (finished, done) = build.run(&chain.steps, base)?;
+    unvouched::note(request, chain.base.as_ref().and_then(|plan| plan.source()))?;
     if let Some(lock) = session.lock.as_ref().filter(|lock| lock.records()) {
         lock.keep(session, request, &prepared.graph, &chain)?;
     }
