@@ -22,6 +22,7 @@ mod hooks;
 mod image;
 mod kernels;
 mod lock;
+mod lock_bases;
 mod memory;
 mod offline;
 mod once;

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, ensure};
+use goldsmith_images::digest::Digest;
 use goldsmith_tests::{HostInvariant, Ran, TestEnv, ran};
 
 use crate::{member, ok};
@@ -95,6 +96,18 @@ impl Publisher {
         let words = ["--output", text(&signature), "--detach-sign", text(&sums)];
         self.gpg(time, &words)
     }
+
+    /// Publishes another image in the place of the first one; returns its checksum.
+    pub(crate) fn release(&self, env: &TestEnv, mark: &str, time: &str) -> Result<String> {
+        let tree = env.path("noble");
+        fs_err::write(tree.join("etc/mark"), mark)?;
+        let image = self.root.join("noble/current/noble-server-cloudimg-amd64.squashfs");
+        fs_err::remove_file(&image)?;
+        let words = ["-all-root", "-noappend", "-no-progress", "-quiet"];
+        tool("mksquashfs", &[&[text(&tree), text(&image)][..], &words].concat())?;
+        self.sign_beside("noble/current", time)?;
+        Ok(Digest::of(fs_err::read(&image)?).hex())
+    }
 }
 
 impl Drop for Publisher {
@@ -149,7 +162,7 @@ fn refused(ran: &Ran, words: &str) -> Result<()> {
 }
 
 /// A publisher, its web server's address, and what that was asked for.
-fn publisher(env: &TestEnv) -> Result<(Publisher, String, Asked)> {
+pub(crate) fn publisher(env: &TestEnv) -> Result<(Publisher, String, Asked)> {
     env.element("publisher/element-provides", "operating-system\n")?;
     env.element("publisher/environment.d/10-x.bash", "export DISTRO_NAME=debian\n")?;
     env.element("publisher/base.yaml", BASE)?;

@@ -137,7 +137,7 @@ impl Bootstrap<'_> {
         let stored: Option<Record> = stored.and_then(|value| serde_json::from_value(value).ok());
         if let Some(record) = &stored {
             let young = now().saturating_sub(record.created) < RELEASES_SECONDS;
-            if self.images_offline || (young && !self.session.refresh) {
+            if self.images_offline || (young && !self.anew()) {
                 return Ok(record.source.clone());
             }
         }

@@ -30,6 +30,7 @@ use goldsmith_runtime::{
 
 use crate::element::base_yaml::Image;
 use crate::error::{Failure, Kind, Result};
+use crate::lock::Lock;
 use crate::phase::cache::{Done, Recipe};
 use crate::phase::key::KeyBuilder;
 use crate::phase::session::Session;
@@ -238,6 +239,12 @@ impl<'a> Bootstrap<'a> {
         })
     }
 
+    /// Whether everybody is asked again what names stand for: whoever makes a lock, or a part of
+    /// it anew, wants what is there now.
+    fn anew(&self) -> bool {
+        self.session.refresh || self.session.lock.as_ref().is_some_and(Lock::records)
+    }
+
     /// Verified release files: fresh ones, or those of the last hour.
     fn releases(&self, name: &str, spec: &ArchiveSpec) -> Result<Vec<Release>> {
         let text = serde_json::to_string(&spec.suites).unwrap_or_default();
@@ -249,7 +256,7 @@ impl<'a> Bootstrap<'a> {
             now().saturating_sub(value["created"].as_u64().unwrap_or_default())
         };
         if let Some(value) = &stored
-            && (self.offline || (!self.session.refresh && age(value) < RELEASES_SECONDS))
+            && (self.offline || (!self.anew() && age(value) < RELEASES_SECONDS))
             && let Ok(releases) = serde_json::from_value(value["releases"].clone())
         {
             return Ok(releases);

@@ -100,7 +100,7 @@ impl Bootstrap<'_> {
         let known = known.and_then(|value| serde_json::from_value::<Resolved>(value).ok());
         if let Some(known) = known {
             let young = now().saturating_sub(known.created) < RELEASES_SECONDS;
-            let fresh = young && !self.session.refresh;
+            let fresh = young && !self.anew();
             if self.offline || fresh || reference.digest.is_some() {
                 return Ok(known);
             }
