@@ -23,6 +23,7 @@ mod image;
 mod kernels;
 mod lock;
 mod lock_bases;
+mod lock_https;
 mod memory;
 mod offline;
 mod once;
