@@ -82,3 +82,33 @@ fn what_runs_foreign_programs_is_planned_and_refused_by_name() -> Result<()> {
     ensure!(doctor.stdout.contains("ok       foreign architectures"), "{doctor:?}");
     Ok(())
 }
+
+/// The emulator is in the lock, too: builds that follow it take that one, and ask nobody.
+#[test]
+fn full_a_lock_of_a_foreign_image_has_its_emulator() -> Result<()> {
+    let env = elements()?;
+    let line = ["-a", "arm64", "-n", "-t", "tar"];
+    let run =
+        |verb: &str, more: &[&str]| env.run(&[&[verb][..], &line, more, &["little"]].concat());
+    ok(&run("lock", &["-o", "one"])?)?;
+    let path = env.path("goldsmith.lock");
+    let locked = fs_err::read_to_string(&path)?;
+    let (_, emulator) = locked.split_once("[emulator]").context("no emulator in the lock")?;
+    let (_, package) = emulator.split_once("[[emulator.package]]").context("no package")?;
+    ensure!(package.trim_start().starts_with("name = \"qemu-user\""), "{package}");
+    ok(&run("build", &["--locked", "--offline", "-o", "two"])?)?;
+    ok(&run("plan", &["--locked", "--offline", "-o", "two"])?)?;
+    ensure!(fs_err::read(env.path("one.tar"))? == fs_err::read(env.path("two.tar"))?, "another");
+    let news = env.run(&["outdated", "--json"])?;
+    ok(&news)?;
+    ensure!(!news.stdout.contains("emulator"), "{news:?}");
+    ok(&env.run(&["update", "emulator"])?)?;
+    ensure!(fs_err::read_to_string(&path)?.contains("[[emulator.package]]"));
+    // A lock without one, as that of an image for this machine is.
+    let from = locked.find("[emulator]").context("no emulator")?;
+    let to = from + locked[from..].find("[base.").context("no base")?;
+    fs_err::write(&path, format!("{}{}", &locked[..from], &locked[to..]))?;
+    let none = run("build", &["--locked", "--offline", "-o", "three"])?;
+    ensure!(none.status == 5 && none.stderr.contains("emulator: the lock has none"), "{none:?}");
+    Ok(())
+}

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::import::debian::{self, ArchiveSpec, Release};
+use goldsmith_images::import::debian::{self, ArchiveSpec, Package, Release, Resolution};
 use goldsmith_runtime::{FormatPlan, probe_formats, registered};
 
 use super::mirror::{self, Mirror};
 use super::{Bootstrap, archive_failure, tools};
 use crate::error::{Failure, Kind, Result};
+use crate::lock::document::Archive;
 use crate::machine::{self, Machine};
 use crate::phase::cache::{Done, Recipe};
 use crate::phase::key::{Key, KeyBuilder};
@@ -37,6 +38,8 @@ pub enum Emulation {
         spec: ArchiveSpec,
         /// The archive's verified releases.
         releases: Vec<Release>,
+        /// Its package, when a lock says which.
+        packages: Option<Vec<Package>>,
     },
 }
 
@@ -48,6 +51,14 @@ impl Emulation {
                 KeyBuilder::new("hosts-emulator").part("of", machine.qemu).finish()
             }
             Self::Archive { recipe, .. } => recipe.key.clone(),
+        }
+    }
+
+    /// The step that fetches it, if one does.
+    pub fn recipe(&self) -> Option<&Recipe> {
+        match self {
+            Self::Host(_) => None,
+            Self::Archive { recipe, .. } => Some(recipe),
         }
     }
 
@@ -118,6 +129,10 @@ impl Bootstrap<'_> {
         let possible = probe_formats(&self.session.identity);
         if !possible.ok {
             if registered(&machine.format("/".into())) {
+                if let Some(lock) = &self.session.lock {
+                    let name = format!("qemu-{}", machine.qemu);
+                    lock.hosts_emulator(&name, &self.session.reporter)?;
+                }
                 return Ok(Emulation::Host(machine));
             }
             let message = format!(
@@ -130,21 +145,26 @@ impl Bootstrap<'_> {
                 .hint(possible.fix)
                 .hint("on Debian the package qemu-user-binfmt registers them"));
         }
-        if self.session.lock.is_some() {
-            let message = format!("an image for {} cannot be locked", machine.arch);
-            return Err(Failure::new(Kind::Configuration, message)
-                .hint("goldsmith.lock does not say which emulator runs its programs"));
-        }
         let mut spec = tools::archive(mirror, &BTreeSet::new());
         spec.include = vec![PACKAGE.to_owned()];
-        let releases = self.releases(tools::NAME, &spec)?;
+        let locked = match &self.session.lock {
+            Some(lock) => lock.emulator(&spec, &self.session.reporter)?,
+            None => None,
+        };
+        let (releases, packages) = match locked.map(Archive::resolution) {
+            Some(Resolution { releases, packages }) => (releases, Some(packages)),
+            None => (self.releases(tools::NAME, &spec)?, None),
+        };
         let mut key = KeyBuilder::new("emulator").part("of", machine.qemu).part("from", PACKAGE);
         for release in &releases {
             key = key.part("release", release.digest.to_string());
         }
+        if let Some(packages) = &packages {
+            key = key.part("packages", serde_json::to_string(packages).unwrap_or_default());
+        }
         let name = format!("qemu-{}", machine.qemu);
         let recipe = Recipe { name, key: key.finish(), networked: false };
-        Ok(Emulation::Archive { machine, recipe, spec, releases })
+        Ok(Emulation::Archive { machine, recipe, spec, releases, packages })
     }
 
     /// Fetches the emulator, or takes it from the cache; what sandboxes are to be given.
@@ -153,15 +173,14 @@ impl Bootstrap<'_> {
     ///
     /// When the archive cannot be reached or does not have it.
     pub fn formats(&self) -> Result<Vec<FormatPlan>> {
-        let Some(Emulation::Archive { machine, recipe, spec, releases }) = &self.emulation else {
+        let Some(Emulation::Archive { machine, recipe, .. }) = &self.emulation else {
             return Ok(Vec::new());
         };
         if let Some(formats) = self.formats.get() {
             return Ok(formats.clone());
         }
         let session = self.session;
-        let done = session
-            .step(recipe, &Done::default(), || self.fetch_emulator(recipe, spec, releases))?;
+        let done = session.step(recipe, &Done::default(), || self.fetch_emulator(recipe))?;
         let directory = session.directories(&done.state.tools)?.into_iter().next();
         let directory =
             directory.ok_or_else(|| Failure::new(Kind::Internal, "an emulator without a file"))?;
@@ -169,19 +188,40 @@ impl Bootstrap<'_> {
         Ok(self.formats.get_or_init(|| vec![format]).clone())
     }
 
-    /// One file of the package: all of them have several hundred megabytes.
-    fn fetch_emulator(
-        &self,
-        recipe: &Recipe,
-        spec: &ArchiveSpec,
-        releases: &[Release],
-    ) -> Result<Done> {
-        let session = self.session;
-        let downloads = session.store.downloads();
-        let mut found = debian::resolve(spec, releases.to_vec(), &self.client, &downloads)
+    /// What the emulator is from, for a lock; the store has it afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When the archive cannot be reached or does not have it.
+    pub fn pin_emulator(&self) -> Result<Option<Archive>> {
+        let Some(Emulation::Archive { recipe, spec, .. }) = &self.emulation else {
+            return Ok(None);
+        };
+        let found = self.emulator_package()?;
+        self.download(&recipe.name, &found)?;
+        Ok(Some(Archive::new(spec, &found)))
+    }
+
+    /// The one package that it is in: the lock's, or what the archive has.
+    fn emulator_package(&self) -> Result<Resolution> {
+        let Some(Emulation::Archive { spec, releases, packages, .. }) = &self.emulation else {
+            return Err(Failure::new(Kind::Internal, "an emulator of the host's has no package"));
+        };
+        let releases = releases.clone();
+        if let Some(packages) = packages {
+            return Ok(Resolution { releases, packages: packages.clone() });
+        }
+        let downloads = self.session.store.downloads();
+        let mut found = debian::resolve(spec, releases, &self.client, &downloads)
             .map_err(|error| archive_failure(&error))?;
         found.packages.retain(|package| package.name == PACKAGE);
-        let packages = self.download(&recipe.name, &found)?;
+        Ok(found)
+    }
+
+    /// One file of the package: all of them have several hundred megabytes.
+    fn fetch_emulator(&self, recipe: &Recipe) -> Result<Done> {
+        let session = self.session;
+        let packages = self.download(&recipe.name, &self.emulator_package()?)?;
         session.check_interrupted()?;
         let package = packages.first().ok_or_else(|| {
             Failure::new(Kind::Build, format!("the archive of {} has no {PACKAGE}", tools::NAME))

@@ -47,6 +47,11 @@ pub fn run(args: &OutdatedArgs, cache: &Path) -> Result<u8> {
     let chain = Chain::new(&session, &request, &prepared)?;
     let tools = chain.bootstrap.pin_tools(&chain.tools)?;
     let mut list = news::of_archive("tools", &document.tools, &tools);
+    if let Some(locked) = &document.emulator
+        && let Some(now) = chain.bootstrap.pin_emulator()?
+    {
+        list.extend(news::of_archive("emulator", locked, &now));
+    }
     if let (Some(locked), Some(plan)) = (&document.base, &chain.base) {
         list.extend(news::of_base(locked, &chain.bootstrap.pin(plan)?));
     }

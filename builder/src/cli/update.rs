@@ -13,7 +13,7 @@ use crate::request::Request;
 /// What `update` takes.
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
-    /// What to make anew: tools, base, an element, a package or a suite (with the archive that
+    /// What to make anew: tools, emulator, base, an element, a package or a suite (with the archive that
     /// it belongs to), a repository, a host or an address [default: everything]
     #[arg(value_name = "NAME")]
     names: Vec<String>,

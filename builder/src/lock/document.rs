@@ -34,6 +34,9 @@ pub struct Document {
     pub element: Vec<Element>,
     /// What the tools container consists of.
     pub tools: Archive,
+    /// What the emulator is from, when the image is for a machine that this one is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emulator: Option<Archive>,
     /// The image's base, when an element asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,

@@ -72,6 +72,7 @@ pub struct Lock {
     path: PathBuf,
     /// What is pinned of it, while one is made; all of it otherwise.
     tools: Option<Archive>,
+    emulator: Option<Archive>,
     base: Option<Base>,
     elements: Option<Vec<document::Element>>,
     mirror: Option<Mirror>,
@@ -166,6 +167,7 @@ impl Lock {
             mode: if request.locked { Mode::Strict } else { Mode::Follow },
             path: path.to_path_buf(),
             tools: Some(document.tools.clone()),
+            emulator: document.emulator.clone(),
             base: document.base.clone(),
             elements: Some(document.element.clone()),
             mirror: Some(Mirror {
@@ -204,6 +206,7 @@ impl Lock {
             mode: Mode::Record,
             path: path.to_path_buf(),
             tools: kept.as_ref().and_then(|kept| kept.tools.clone()),
+            emulator: kept.as_ref().and_then(|kept| kept.emulator.clone()),
             base: kept.as_ref().and_then(|kept| kept.base.clone()),
             mirror: before.map(|(document, _)| Mirror {
                 archive: document.build.mirror.clone(),

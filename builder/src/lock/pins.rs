@@ -12,7 +12,7 @@ use super::document::{Archive, Base, Fetch};
 use super::tape::body_path;
 use super::{Lock, Mode, drifted};
 use crate::base::{Source, tools};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Kind, Result};
 use crate::report::Reporter;
 
 impl Lock {
@@ -31,7 +31,7 @@ impl Lock {
             }
             _ => None,
         };
-        for archive in self.tools.iter().chain(base) {
+        for archive in self.tools.iter().chain(&self.emulator).chain(base) {
             let packages = archive.resolution().packages;
             packages.iter().for_each(|one| used(debian::path_of(one, downloads)));
         }
@@ -59,6 +59,38 @@ impl Lock {
         };
         self.judge(said, reporter)?;
         Ok(locked.filter(|locked| locked.spec() == *spec))
+    }
+
+    /// What the emulator that `spec` describes is from, by the lock.
+    ///
+    /// # Errors
+    ///
+    /// When the lock has another one or none, and `--locked` is given.
+    pub fn emulator(&self, spec: &ArchiveSpec, reporter: &Reporter) -> Result<Option<&Archive>> {
+        let said = match &self.emulator {
+            Some(locked) => differences("emulator", &locked.spec(), spec),
+            None => vec!["emulator: the lock has none".to_owned()],
+        };
+        self.judge(said, reporter)?;
+        Ok(self.emulator.as_ref().filter(|locked| locked.spec() == *spec))
+    }
+
+    /// Tells of an emulator of the host's, `name`, which is nothing that a lock could have.
+    ///
+    /// # Errors
+    ///
+    /// When a lock is made, or `--locked` is given.
+    pub fn hosts_emulator(&self, name: &str, reporter: &Reporter) -> Result<()> {
+        if self.records() {
+            let message = format!("the build cannot be locked: {name} of this host takes part");
+            return Err(Failure::new(Kind::Configuration, message)
+                .hint("where sandboxes have emulators of their own, one of the archive is locked")
+                .hint("`goldsmith doctor` says what this kernel lacks for that"));
+        }
+        self.judge(
+            vec![format!("emulator: it is {name} of this host, which no lock has")],
+            reporter,
+        )
     }
 
     /// The published image that `asked` stands for, by the lock.
@@ -188,7 +220,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
-    use crate::lock::document::{PublishedImage, tests::example};
+    use crate::lock::document::{Document, PublishedImage};
     use crate::request::Request;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -205,7 +237,7 @@ mod tests {
         });
         let source: Source = serde_json::from_value(source).unwrap();
         let image = PublishedImage { asked: source.url.clone(), source: source.clone() };
-        let mut document = example();
+        let mut document = Document::example();
         document.base = Some(Base::Image(image));
         document.tools.package[0].digest = Digest::of("package");
         document.release[0].digest = Digest::of("body");
@@ -231,5 +263,36 @@ mod tests {
         for path in needed {
             assert!(path.exists(), "{}", path.display());
         }
+    }
+
+    #[test]
+    fn an_emulator_of_the_host_is_in_no_lock() {
+        let place = tempfile::tempdir().unwrap();
+        let store = store::Store::open(place.path()).unwrap();
+        let reporter = Reporter::new(crate::report::Options::default());
+        let mut request = Request::new(Default::default(), place.path().to_path_buf());
+        let path = place.path().join("goldsmith.lock");
+        let made = Lock::record(&path, None, &request, &store).unwrap();
+        let failure = made.hosts_emulator("qemu-arm", &reporter).unwrap_err();
+        assert_eq!(failure.kind, Kind::Configuration);
+        assert!(failure.message.contains("qemu-arm"), "{failure}");
+        let document = Document::example();
+        let follow = Lock::follow(&document, &path, &request, &store).unwrap();
+        follow.hosts_emulator("qemu-arm", &reporter).unwrap();
+        request.locked = true;
+        let strict = Lock::follow(&document, &path, &request, &store).unwrap();
+        assert_eq!(strict.hosts_emulator("qemu-arm", &reporter).unwrap_err().kind, Kind::Lock);
+
+        // Of the archive it is the one that the lock has.
+        let spec = document.emulator.as_ref().unwrap().spec();
+        assert!(strict.emulator(&spec, &reporter).unwrap().is_some());
+        let other = ArchiveSpec { include: vec!["other".into()], ..spec.clone() };
+        assert!(follow.emulator(&other, &reporter).unwrap().is_none());
+        let failure = strict.emulator(&other, &reporter).unwrap_err();
+        assert!(failure.message.contains("emulator: the list of packages is other"), "{failure}");
+        let none = Document { emulator: None, ..document };
+        let strict = Lock::follow(&none, &path, &request, &store).unwrap();
+        let failure = strict.emulator(&spec, &reporter).unwrap_err();
+        assert!(failure.message.contains("the lock has none"), "{failure}");
     }
 }

@@ -72,6 +72,7 @@ impl Lock {
         for plan in std::iter::once(&chain.tools).chain(&chain.base) {
             bootstrap.store_sources(plan)?;
         }
+        let emulator = bootstrap.pin_emulator()?;
         let mut document = Document {
             version: VERSION,
             goldsmith: env!("CARGO_PKG_VERSION").to_owned(),
@@ -84,6 +85,7 @@ impl Lock {
             },
             element: elements::all(graph)?,
             tools: bootstrap.pin_tools(&chain.tools)?,
+            emulator,
             base: chain.base.as_ref().map(|plan| bootstrap.pin(plan)).transpose()?,
             release: Vec::new(),
             package: Vec::new(),

@@ -8,12 +8,13 @@ use crate::error::{Failure, Kind, Result};
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) tools: Option<Archive>,
+    pub(super) emulator: Option<Archive>,
     pub(super) base: Option<Base>,
     pub(super) elements: Vec<Element>,
     pub(super) fetches: Vec<Fetch>,
 }
 
-/// Everything that no name means. A name is `tools` or `base`, an element, a package (which
+/// Everything that no name means. A name is `tools`, `emulator` or `base`, an element, a package (which
 /// comes with its archive), a suite, a repository, a host or an address.
 ///
 /// # Errors
@@ -22,6 +23,7 @@ pub(super) struct Kept {
 pub(super) fn kept(document: &Document, names: &[String]) -> Result<Kept> {
     let mut kept = Kept {
         tools: Some(document.tools.clone()),
+        emulator: document.emulator.clone(),
         base: document.base.clone(),
         elements: document.element.clone(),
         fetches: document.fetches().cloned().collect(),
@@ -30,7 +32,7 @@ pub(super) fn kept(document: &Document, names: &[String]) -> Result<Kept> {
         if !kept.forget(document, name) {
             let message = format!("{name} is nothing of the lock");
             return Err(Failure::new(Kind::Usage, message).hint(
-                "`tools`, `base`, an element, a package, a suite, a repository's name, a host or an address",
+                "`tools`, `emulator`, `base`, an element, a package, a suite, a repository's name, a host or an address",
             ));
         }
     }
@@ -47,6 +49,9 @@ impl Kept {
         let mut meant = false;
         if name == "tools" || of(&document.tools) {
             (self.tools, meant) = (None, true);
+        }
+        if document.emulator.as_ref().is_some_and(|archive| name == "emulator" || of(archive)) {
+            (self.emulator, meant) = (None, true);
         }
         let in_base = matches!(&document.base, Some(Base::Debian(archive)) if of(archive));
         if document.base.is_some() && (name == "base" || in_base) {

@@ -163,7 +163,8 @@ impl Chain<'_> {
     /// The build's steps in the order they run, bases first.
     pub fn recipes(&self) -> Vec<Recipe> {
         let bases = std::iter::once(&self.tools).chain(&self.base).map(|plan| &plan.recipe);
-        bases.chain(self.steps.iter().map(|step| &step.recipe)).cloned().collect()
+        let emulator = self.bootstrap.emulation.as_ref().and_then(Emulation::recipe);
+        bases.chain(emulator).chain(self.steps.iter().map(|step| &step.recipe)).cloned().collect()
     }
 }
 
