@@ -86,7 +86,7 @@ pub(super) fn dress(
 }
 
 /// Whether only overlayfs itself may set an attribute.
-fn engines(key: &[u8]) -> bool {
+pub(super) fn engines(key: &[u8]) -> bool {
     [&b"user.overlay."[..], b"trusted.overlay."].iter().any(|prefix| key.starts_with(prefix))
 }
 

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, lgetxattr, llistxattr, major, minor, openat,
-    readlinkat, statat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, major, minor, openat, readlinkat, statat,
 };
 
 use super::notes::{self, Beside, Xattrs};
@@ -32,9 +31,6 @@ pub enum MergeError {
         source: std::io::Error,
     },
 }
-
-/// The largest extended attribute (xattr(7): 64 KiB on any file system).
-const XATTR_LIMIT: usize = 65536;
 
 struct Walk<'a> {
     layer: usize,
@@ -249,45 +245,11 @@ impl Walk<'_> {
         name: &OsStr,
         path: &[u8],
     ) -> Result<Xattrs, MergeError> {
-        let file = Path::new("/proc/self/fd").join(parent.as_raw_fd().to_string()).join(name);
-        let mut names = Vec::with_capacity(256);
-        match llistxattr(&file, rustix::buffer::spare_capacity(&mut names)) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::RANGE) => {
-                names.reserve(XATTR_LIMIT);
-                llistxattr(&file, rustix::buffer::spare_capacity(&mut names))
-                    .map_err(self.failed("llistxattr", path))?;
-            }
-            Err(rustix::io::Errno::OPNOTSUPP) => return Ok(Vec::new()),
-            Err(error) => return Err(self.failed("llistxattr", path)(error)),
-        }
-        let mut found = Vec::new();
-        for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-            if name == b"security.selinux" && labels_are_the_hosts() {
-                continue;
-            }
-            let mut value = Vec::with_capacity(XATTR_LIMIT);
-            lgetxattr(&file, OsStr::from_bytes(name), rustix::buffer::spare_capacity(&mut value))
-                .map_err(self.failed("lgetxattr", path))?;
-            value.shrink_to_fit();
-            found.push((name.to_vec(), value));
-        }
-        found.sort();
-        Ok(found)
+        super::xattrs::of(parent, name).map_err(|(call, error)| self.failed(call, path)(error))
     }
 }
 
-/// Whether the running kernel has SELinux: then every file carries a label of the builder's
-/// policy. Without it only hooks write labels, and those are the image's.
-fn labels_are_the_hosts() -> bool {
-    static HAS_SELINUX: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
-        fs_err::read_to_string("/proc/filesystems")
-            .is_ok_and(|list| list.lines().any(|line| line.ends_with("\tselinuxfs")))
-    });
-    *HAS_SELINUX
-}
-
-const OPAQUE: &[u8] = b"user.overlay.opaque";
+pub(crate) const OPAQUE: &[u8] = b"user.overlay.opaque";
 
 /// Whether a directory with these attributes hides what lower layers have at its place.
 pub(crate) fn opaque(xattrs: &[(Vec<u8>, Vec<u8>)]) -> bool {

@@ -12,6 +12,7 @@ pub(crate) mod notes;
 mod sparse;
 mod tar;
 mod usage;
+pub(crate) mod xattrs;
 
 use std::fs::File;
 use std::io::{self, Read};

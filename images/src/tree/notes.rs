@@ -53,7 +53,7 @@ pub(crate) fn device(block: bool, major: u32, minor: u32) -> String {
 
 /// Takes notes out of a file's attributes: those that are noted join the others, where a real one
 /// of that name has precedence, and the device that an empty file is comes back.
-pub(super) fn resolve(xattrs: &mut Xattrs, empty_file: bool) -> Option<Kind> {
+pub(crate) fn resolve(xattrs: &mut Xattrs, empty_file: bool) -> Option<Kind> {
     let (ours, mut rest): (Xattrs, Xattrs) =
         std::mem::take(xattrs).into_iter().partition(|(name, _)| name.starts_with(OURS));
     let mut node = None;

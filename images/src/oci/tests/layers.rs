@@ -134,6 +134,14 @@ fn directories_without_an_entry_are_those_of_the_layers_below() {
     fs_err::create_dir(lower.path().join("tmp")).unwrap();
     let mode = std::fs::Permissions::from_mode(0o1777);
     fs_err::set_permissions(lower.path().join("tmp"), mode).unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    for (name, value) in [
+        ("user.kept", "as it is"),
+        ("user.goldsmith.x.security.selinux", "a_label"),
+        ("user.overlay.opaque", "y"),
+    ] {
+        rustix::fs::setxattr(lower.path().join("tmp"), name, value.as_bytes(), flags).unwrap();
+    }
     let tar = tar(&[("tmp/deep/x", 0o644, "x")]);
     let root = tempfile::tempdir().unwrap();
     let layer = blob(Compression::None, &tar, &tar);
@@ -143,4 +151,35 @@ fn directories_without_an_entry_are_those_of_the_layers_below() {
     assert_eq!(meta("tmp").mode() & 0o7777, 0o1777);
     assert_eq!(meta("tmp").mtime(), fs_err::metadata(lower.path().join("tmp")).unwrap().mtime());
     assert_eq!((meta("tmp/deep").mode() & 0o7777, meta("tmp/deep").mtime()), (0o755, 0));
+    let tree = crate::tree::Tree::layer(root.path()).unwrap();
+    let entry = tree.entries.iter().find(|entry| entry.path == b"tmp").unwrap();
+    let expected = [("security.selinux", "a_label"), ("user.kept", "as it is")];
+    assert_eq!(entry.xattrs, expected.map(|(name, value)| (name.into(), value.into())));
+}
+
+/// A directory that a layer between removed, or replaced with all above it, is a new one.
+#[test]
+fn directories_that_a_layer_removed_are_new_ones() {
+    let lower = tempfile::tempdir().unwrap();
+    for name in ["gone/deep", "fresh/deep", "kept/deep"] {
+        fs_err::create_dir_all(lower.path().join(name)).unwrap();
+        let mode = std::fs::Permissions::from_mode(0o700);
+        fs_err::set_permissions(lower.path().join(name), mode).unwrap();
+    }
+    let middle = tempfile::tempdir().unwrap();
+    fs_err::create_dir(middle.path().join("kept")).unwrap();
+    // Whatever lies in its place: a whiteout, which only root may make, is no directory either.
+    fs_err::write(middle.path().join("gone"), "").unwrap();
+    fs_err::create_dir(middle.path().join("fresh")).unwrap();
+    let flags = rustix::fs::XattrFlags::empty();
+    let fresh = middle.path().join("fresh");
+    rustix::fs::setxattr(&fresh, "user.overlay.opaque", b"y", flags).unwrap();
+    let names = ["gone/deep/x", "fresh/deep/x", "kept/deep/x"].map(|name| (name, 0o644, "x"));
+    let tar = tar(&names);
+    let layer = blob(Compression::None, &tar, &tar);
+    let root = tempfile::tempdir().unwrap();
+    let lowers = [lower.path().to_path_buf(), middle.path().to_path_buf()];
+    unpack(&tar[..], &layer, root.path(), &lowers, &Limits::default()).unwrap();
+    let mode = |name: &str| fs_err::metadata(root.path().join(name)).unwrap().mode() & 0o7777;
+    assert_eq!(["gone/deep", "fresh/deep", "kept/deep"].map(mode), [0o755, 0o755, 0o700]);
 }
