@@ -30,12 +30,14 @@ pub enum ImageType {
     Aci,
     /// An image for registries, as an OCI archive.
     Oci,
+    /// The same as a directory: an OCI image layout.
+    OciDir,
     /// An image for `docker load`.
     Docker,
 }
 
 /// Every format, in the order in which they are told of.
-const ALL: [ImageType; 13] = [
+const ALL: [ImageType; 14] = [
     ImageType::Qcow2,
     ImageType::Raw,
     ImageType::Vhd,
@@ -48,6 +50,7 @@ const ALL: [ImageType; 13] = [
     ImageType::Squashfs,
     ImageType::Aci,
     ImageType::Oci,
+    ImageType::OciDir,
     ImageType::Docker,
 ];
 
@@ -67,6 +70,7 @@ impl ImageType {
             Self::Squashfs => "squashfs",
             Self::Aci => "aci",
             Self::Oci => "oci",
+            Self::OciDir => "oci-dir",
             Self::Docker => "docker",
         }
     }
@@ -98,6 +102,11 @@ impl ImageType {
     /// All names, for people.
     pub fn names() -> String {
         ALL.map(Self::name).join(", ")
+    }
+
+    /// Whether it is a directory rather than a file.
+    pub fn is_directory(self) -> bool {
+        self == Self::OciDir
     }
 
     /// Whether it is a disk rather than an archive of files.
@@ -144,6 +153,7 @@ mod tests {
             ("a.docker.tar", Some((ImageType::Docker, "a"))),
             ("a.b.tar", Some((ImageType::Tar, "a.b"))),
             ("a.tar.zst", Some((ImageType::TarZst, "a"))),
+            ("a.oci-dir", Some((ImageType::OciDir, "a"))),
             ("a.squash", Some((ImageType::Squashfs, "a"))),
             (".raw", None),
             ("raw", None),

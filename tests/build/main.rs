@@ -21,6 +21,7 @@ mod guide;
 mod hooks;
 mod image;
 mod kernels;
+mod layout;
 mod lock;
 mod lock_bases;
 mod lock_https;

@@ -17,7 +17,7 @@ pub struct BuildArgs {
     #[command(flatten)]
     selection: Selection,
     /// Output formats: qcow2, raw, vhd, vhdx, vmdk, vdi, tar, tgz, tar.zst, squashfs, aci, oci
-    /// (NAME.oci, an OCI archive), docker (NAME.docker.tar, for `docker load`)
+    /// (NAME.oci, an OCI archive), oci-dir (the same as a directory, NAME.oci-dir), docker (NAME.docker.tar, for `docker load`)
     #[arg(short = 't', long = "type", value_name = "TYPE[,TYPE]", default_value = "qcow2")]
     types: String,
     /// Write checksum files: md5, sha256

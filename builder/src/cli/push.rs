@@ -17,7 +17,7 @@ use crate::request::{Request, native_arch};
 /// What `push` takes.
 #[derive(Debug, Args)]
 pub struct PushArgs {
-    /// An OCI archive (NAME.oci), or an image that was pulled or built, by its name (see
+    /// An OCI archive or layout (NAME.oci, NAME.oci-dir), or an image that was pulled or built, by its name (see
     /// `store ls`); with --as a disk, with --attach any file. Several become an index
     #[arg(value_name = "IMAGE", required = true)]
     images: Vec<String>,

@@ -44,6 +44,11 @@ pub fn run(args: &VerifyArgs, cache: &Path) -> Result<u8> {
         Failure::new(Kind::Usage, format!("the name {name:?} does not say the image's format"))
             .hint(format!("its ending is to be one of {}", ImageType::names()))
     })?;
+    if kind.is_directory() {
+        let message = format!("{}: directories are not compared", image.display());
+        return Err(Failure::new(Kind::Usage, message)
+            .hint("`-t oci` makes an archive of the same blobs, which can be verified"));
+    }
     if !image.is_file() {
         return Err(Failure::new(Kind::Usage, format!("there is no file {}", image.display())));
     }

@@ -6,6 +6,7 @@ use goldsmith_images::disk::sink::checksums;
 use serde::{Deserialize, Serialize};
 
 use super::aside::Aside;
+use super::layout::AsideDirectory;
 use crate::request::{Checksum, ImageType, Request};
 
 /// A finished output, as a step record remembers it.
@@ -26,27 +27,54 @@ impl Finished {
     }
 }
 
-/// When a regular file was written, which one it is, and its size.
+/// When a regular file was written, which one it is, and its size. Of a directory: of its
+/// youngest file and the sum of all, and which directory it is.
 pub(super) fn stamp(path: &Path) -> Option<((i64, i64, u64), u64)> {
     use std::os::unix::fs::MetadataExt;
     let data = fs_err::symlink_metadata(path).ok()?;
-    data.is_file().then(|| ((data.mtime(), data.mtime_nsec(), data.ino()), data.len()))
+    if data.is_file() {
+        return Some(((data.mtime(), data.mtime_nsec(), data.ino()), data.len()));
+    }
+    let (mut youngest, mut bytes) = ((0, 0), 0);
+    for entry in data.is_dir().then(|| walkdir::WalkDir::new(path))? {
+        let one = entry.ok()?.metadata().ok()?;
+        youngest = youngest.max((one.mtime(), one.mtime_nsec()));
+        bytes += if one.is_dir() { 0 } else { one.len() };
+    }
+    Some(((youngest.0, youngest.1, data.ino()), bytes))
+}
+
+/// An output that lies aside.
+enum Content {
+    File(Aside),
+    Directory(AsideDirectory),
 }
 
 /// An output with its checksum files, all on disk, none with a name yet.
 pub(super) struct Complete {
-    file: Aside,
+    content: Content,
     /// Ending and content of the checksum files.
     sums: Vec<(&'static str, Aside)>,
 }
 
 impl Complete {
-    pub(super) fn new(request: &Request, to: &Path, file: Aside) -> std::io::Result<Self> {
+    /// The output of the format `kind` that is in `file`. A directory has no checksum files: its
+    /// blobs are called by theirs.
+    pub(super) fn new(
+        request: &Request,
+        kind: ImageType,
+        to: &Path,
+        file: Aside,
+    ) -> std::io::Result<Self> {
         use std::io::Write as _;
-        file.sync()?;
         let mut files = Vec::new();
+        if kind.is_directory() {
+            let content = Content::Directory(AsideDirectory::new(to, file.file())?);
+            return Ok(Self { content, sums: files });
+        }
+        file.sync()?;
         if request.checksums.is_empty() {
-            return Ok(Self { file, sums: files });
+            return Ok(Self { content: Content::File(file), sums: files });
         }
         let md5 = request.checksums.contains(&Checksum::Md5);
         let sums = checksums(&file.path(), md5)?;
@@ -62,7 +90,7 @@ impl Complete {
                 files.push((ending, file));
             }
         }
-        Ok(Self { file, sums: files })
+        Ok(Self { content: Content::File(file), sums: files })
     }
 
     /// Gives the files their names. A rename replaces a symbolic link that turned up there
@@ -76,7 +104,10 @@ impl Complete {
         if request.keep_old && !request.native {
             keep_old(&to, kind)?;
         }
-        self.file.persist(&to)?;
+        match self.content {
+            Content::File(file) => file.persist(&to)?,
+            Content::Directory(directory) => directory.persist(&to)?,
+        }
         for (ending, file) in self.sums {
             file.persist(&with_suffix(&to, ending))?;
         }
@@ -131,7 +162,11 @@ mod tests {
     fn put(request: &Request, to: &Path) -> std::io::Result<Finished> {
         let file = Aside::new(to)?;
         file.file().write_all(b"image")?;
-        Complete::new(request, to, file)?.name(request, request.types[0], to.to_path_buf())
+        Complete::new(request, request.types[0], to, file)?.name(
+            request,
+            request.types[0],
+            to.to_path_buf(),
+        )
     }
 
     #[test]

@@ -102,6 +102,7 @@ pub fn disk_sink(
         | ImageType::Squashfs
         | ImageType::Aci
         | ImageType::Oci
+        | ImageType::OciDir
         | ImageType::Docker => return Err(std::io::ErrorKind::InvalidInput.into()),
     })
 }

@@ -6,6 +6,7 @@ pub mod built;
 pub mod complete;
 pub mod formats;
 pub mod jobs;
+pub mod layout;
 pub mod loop_disk;
 pub mod loop_host;
 pub mod mkfs;

@@ -34,7 +34,8 @@ impl Label {
     /// When the name for docker is none.
     pub fn of(request: &Request) -> Result<Option<Self>> {
         let wanted = |kind| request.types.contains(&kind);
-        if !wanted(ImageType::Oci) && !wanted(ImageType::Docker) {
+        let kinds = [ImageType::Oci, ImageType::OciDir, ImageType::Docker];
+        if !kinds.into_iter().any(wanted) {
             return Ok(None);
         }
         let docker_name =

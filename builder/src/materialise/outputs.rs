@@ -11,6 +11,7 @@ use super::aside::Aside;
 use super::beside;
 use super::complete::{Complete, Finished};
 use super::formats::{Output, disk_sink, needs_scratch};
+use super::layout::is_layout;
 use super::oci::Label;
 use super::squashfs::{self, Workshop};
 use super::write::{Write, run_write};
@@ -49,9 +50,13 @@ pub fn check(request: &Request) -> Result<()> {
                 .hint("make the archive with the image backend, by a second command"));
         }
         if let Ok(data) = fs_err::symlink_metadata(&path)
-            && !data.is_file()
+            && !(if kind.is_directory() { is_layout(&path) } else { data.is_file() })
         {
-            let what = if data.is_symlink() { "a symbolic link" } else { "no regular file" };
+            let what = match (data.is_symlink(), kind.is_directory()) {
+                (true, _) => "a symbolic link",
+                (false, true) => "no image layout",
+                (false, false) => "no regular file",
+            };
             let message = format!("{} is {what}; it is left alone", path.display());
             return Err(
                 Failure::new(Kind::Usage, message).hint("remove it, or name another output by -o")
@@ -243,7 +248,7 @@ fn name_all(
     // Everything that can fail for want of space is done before the first name appears.
     let mut complete = Vec::new();
     for (kind, to, file) in aside {
-        complete.push((Complete::new(request, &to, file).map_err(io)?, kind, to));
+        complete.push((Complete::new(request, kind, &to, file).map_err(io)?, kind, to));
     }
     let mut finished = Vec::new();
     for (output, kind, to) in complete {

@@ -123,7 +123,7 @@ fn write_archives(message: &Write, tree: &Tree, outputs: Vec<(&Output, File)>) -
                 tree.write_aci(manifest, message.rules.epoch, writer).map_err(text)?;
                 continue;
             }
-            ImageType::Oci | ImageType::Docker => {
+            ImageType::Oci | ImageType::OciDir | ImageType::Docker => {
                 let label = message.label.as_ref().ok_or("an image without a label")?;
                 oci::write(&message.layers, &message.rules, label, output.kind, file)?;
                 continue;

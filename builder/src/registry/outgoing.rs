@@ -4,7 +4,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::oci::{Archive, Config, Descriptor, Document, Platform};
+use goldsmith_images::oci::{
+    Archive, ArchiveError, Config, Descriptor, Document, Index, LayoutDirectory, Platform,
+};
 use goldsmith_images::registry::{DISKS, DiskFile, Pieces, RegistryError, Role, Source};
 
 use crate::error::{Failure, Kind, Result};
@@ -17,6 +19,8 @@ use crate::registry::registry_failure;
 pub struct Images {
     /// Archives that were opened.
     archives: Vec<Archive>,
+    /// Layouts that were opened.
+    layouts: Vec<LayoutDirectory>,
     /// Manifests or indexes.
     found: Vec<Descriptor>,
 }
@@ -42,6 +46,12 @@ impl Images {
             return Ok(());
         }
         let path = PathBuf::from(name);
+        if path.is_dir() {
+            let layout = LayoutDirectory::open(&path).map_err(|error| unreadable(name, &error))?;
+            self.found.extend(images(layout.index(), name)?);
+            self.layouts.push(layout);
+            return Ok(());
+        }
         if path.is_file() {
             let file = fs_err::File::open(&path)
                 .map_err(|error| Failure::wrap(Kind::Usage, "the image", &error))?;
@@ -54,24 +64,17 @@ impl Images {
         {
             return self.archive(built.pack(session, reference)?, name);
         }
-        let message =
-            format!("{name} is neither an OCI archive, nor an image that was pulled or built");
+        let message = format!(
+            "{name} is neither an OCI archive or layout, nor an image that was pulled or built"
+        );
         Err(Failure::new(Kind::Usage, message).hint(
             "`goldsmith build -t oci` makes an archive; `goldsmith store ls` lists what was pulled and built",
         ))
     }
 
     fn archive(&mut self, file: File, name: &str) -> Result<()> {
-        let archive = Archive::open(file).map_err(|error| {
-            Failure::wrap(Kind::Usage, name, &error)
-                .hint("`goldsmith build -t oci` makes archives that can be pushed")
-                .hint("disks are pushed by --as containerdisk or --as disk")
-        })?;
-        if archive.index().manifests.is_empty() {
-            return Err(Failure::new(Kind::Usage, format!("{name} holds no image")));
-        }
-        let plain = |one: &Descriptor| Descriptor { annotations: None, ..one.clone() };
-        self.found.extend(archive.index().manifests.iter().map(plain));
+        let archive = Archive::open(file).map_err(|error| unreadable(name, &error))?;
+        self.found.extend(images(archive.index(), name)?);
         self.archives.push(archive);
         Ok(())
     }
@@ -85,6 +88,9 @@ impl Images {
         let mut pieces = Pieces::default();
         for archive in &self.archives {
             pieces.also(archive);
+        }
+        for layout in &self.layouts {
+            pieces.also(layout);
         }
         pieces.also(&session.store);
         if let [only] = self.found.as_slice() {
@@ -103,6 +109,21 @@ impl Images {
         let top = pieces.index(images, None).map_err(|error| registry_failure(&error))?;
         Ok((pieces, top))
     }
+}
+
+fn unreadable(name: &str, error: &ArchiveError) -> Failure {
+    Failure::wrap(Kind::Usage, name, error)
+        .hint("`goldsmith build -t oci` or `-t oci-dir` makes what can be pushed")
+        .hint("disks are pushed by --as containerdisk or --as disk")
+}
+
+/// The images of an index, without what it says of them.
+fn images(index: &Index, name: &str) -> Result<Vec<Descriptor>> {
+    if index.manifests.is_empty() {
+        return Err(Failure::new(Kind::Usage, format!("{name} holds no image")));
+    }
+    let plain = |one: &Descriptor| Descriptor { annotations: None, ..one.clone() };
+    Ok(index.manifests.iter().map(plain).collect())
 }
 
 /// What an image runs on, as its descriptor or its configuration says.

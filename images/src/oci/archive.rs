@@ -13,10 +13,10 @@ use crate::digest::{Digest, Digesting};
 #[non_exhaustive]
 pub enum ArchiveError {
     /// The file cannot be read, or is no tar archive.
-    #[error("the archive cannot be read")]
+    #[error("the image cannot be read")]
     Io(#[from] io::Error),
     /// A part that every image layout has.
-    #[error("it is no OCI archive: it has no {what}")]
+    #[error("it is no OCI image: it has no {what}")]
     Missing {
         /// The part.
         what: String,
@@ -25,7 +25,7 @@ pub enum ArchiveError {
     #[error(transparent)]
     Document(#[from] OciError),
     /// A blob is another one than its descriptor says.
-    #[error("blob {digest} of the archive has another digest or size")]
+    #[error("blob {digest} of the image has another digest or size")]
     Mismatch {
         /// The digest promised.
         digest: Digest,
@@ -109,18 +109,33 @@ impl Archive {
     ///
     /// When it is missing, too long, or not what `descriptor` says.
     pub fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, ArchiveError> {
-        let what = "a document";
-        if descriptor.size > MANIFEST_LIMIT {
-            return Err(OciError::TooLarge { what, limit: MANIFEST_LIMIT }.into());
-        }
-        let mut reader = Digesting::new(self.blob(descriptor)?);
-        let mut bytes = Vec::new();
-        reader.read_to_end(&mut bytes)?;
-        if reader.finish().1 != descriptor.digest {
-            return Err(ArchiveError::Mismatch { digest: descriptor.digest });
-        }
-        Ok(bytes)
+        verified(descriptor, || self.blob(descriptor))
     }
+
+    /// Every blob with its bytes, by digest; not verified.
+    pub(super) fn blobs(&self) -> io::Result<Vec<(Digest, BlobReader)>> {
+        let part = |(digest, (at, length)): (&Digest, &(u64, u64))| {
+            Ok((*digest, BlobReader::new(self.file.try_clone()?, *at, *length)))
+        };
+        self.blobs.iter().map(part).collect()
+    }
+}
+
+/// Reads a document, whose bytes `blob` opens, and verifies it.
+pub(super) fn verified(
+    descriptor: &Descriptor,
+    blob: impl FnOnce() -> Result<BlobReader, ArchiveError>,
+) -> Result<Vec<u8>, ArchiveError> {
+    if descriptor.size > MANIFEST_LIMIT {
+        return Err(OciError::TooLarge { what: "a document", limit: MANIFEST_LIMIT }.into());
+    }
+    let mut reader = Digesting::new(blob()?);
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    if reader.finish().1 != descriptor.digest {
+        return Err(ArchiveError::Mismatch { digest: descriptor.digest });
+    }
+    Ok(bytes)
 }
 
 /// A part of a file, read without moving the file's own position.

@@ -10,7 +10,9 @@ use super::send::Ask;
 use super::together::each;
 use super::{Registry, RegistryError};
 use crate::digest::Digest;
-use crate::oci::{Archive, Descriptor, Document, MANIFEST_LIMIT, Manifest, OciError, Reference};
+use crate::oci::{
+    Archive, Descriptor, Document, LayoutDirectory, MANIFEST_LIMIT, Manifest, OciError, Reference,
+};
 use crate::store::Store;
 
 /// Why what is to be pushed cannot be read.
@@ -31,6 +33,16 @@ pub trait Source: Sync {
     ///
     /// When it is missing.
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, SourceError>;
+}
+
+impl Source for LayoutDirectory {
+    fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, SourceError> {
+        Ok(self.document(descriptor)?)
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, SourceError> {
+        Ok(Box::new(self.blob(descriptor)?))
+    }
 }
 
 impl Source for Archive {

@@ -124,7 +124,7 @@ fn write(layers: &[&Tree], packing: &Packing, file: File) -> Result<Descriptor, 
     if let Some(docker) = docker {
         blobs.file("manifest.json", &serde_json::to_vec(&docker)?)?;
     }
-    blobs.file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    blobs.file("oci-layout", super::layout::MARK)?;
     blobs.file("index.json", &serde_json::to_vec(&Index::new(vec![top]))?)?;
     blobs.end()?.flush()?;
     Ok(found)
