@@ -1,4 +1,4 @@
-//! Two builds of one user at once.
+//! Two builds of one user at once, and a cache that is emptied beside them.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -82,4 +82,40 @@ fn a_shared_package_cache_is_used_in_turn() -> Result<()> {
     ensure!(cache.join("started-second").exists());
     fs_err::remove_dir_all(&cache)?;
     Ok(())
+}
+
+/// Takes everything out of the cache, again and again, while two builds use it.
+#[test]
+fn full_prune_beside_builds_takes_nothing_that_they_use() -> Result<()> {
+    let env = TestEnv::with_own_cache()?;
+    env.small_os()?;
+    let _emptied = crate::store::Emptied(&env);
+    let mut builds = Vec::new();
+    for name in ["first", "second"] {
+        for phase in ["extra-data", "pre-install", "install", "post-install", "finalise"] {
+            let to = if phase == "extra-data" { "$TMP_MOUNT_PATH" } else { "" };
+            let hook = format!("#!/bin/bash\nset -eu\nsleep 1\necho {phase} >> {to}/etc/{name}\n");
+            env.element(&format!("{name}/{phase}.d/10-x"), &hook)?;
+        }
+        let line = ["build", "-n", "-t", "tar", "--progress", "plain", "-o", name, "small", name];
+        let mut command = env.command("goldsmith")?;
+        let log = fs_err::File::create(env.path(&format!("{name}.log")))?;
+        builds.push((name, Running(command.args(line).stderr(log.into_parts().0).spawn()?)));
+    }
+    let mut count = 0;
+    wait_for("both builds", || {
+        crate::ok(&env.run(&["store", "prune", "--max-size", "0"])?)?;
+        count += 1;
+        let ended =
+            |(_, build): &mut (_, Running)| build.0.try_wait().map(|status| status.is_some());
+        builds.iter_mut().map(ended).try_fold(true, |all, one| Ok(all & one?))
+    })?;
+    ensure!(count > 10, "it was emptied {count} times");
+    for (name, build) in &mut builds {
+        let log = fs_err::read_to_string(env.path(&format!("{name}.log")))?;
+        ensure!(build.0.wait()?.success(), "{log}");
+        let text = crate::member(&env.path(&format!("{name}.tar")), &format!("./etc/{name}"))?;
+        ensure!(text == "extra-data\npre-install\ninstall\npost-install\nfinalise\n", "{text}");
+    }
+    crate::ok(&env.run(&["store", "fsck"])?)
 }

@@ -49,13 +49,22 @@ impl TestEnv {
     /// When the directory cannot be made.
     pub fn with_small_os() -> Result<Self> {
         let env = Self::new()?;
-        env.element("small/element-provides", "operating-system\n")?;
-        env.element("small/environment.d/10-small.bash", "export DISTRO_NAME=debian\n")?;
-        env.element(
+        env.small_os()?;
+        Ok(env)
+    }
+
+    /// Writes the element `small`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn small_os(&self) -> Result<()> {
+        self.element("small/element-provides", "operating-system\n")?;
+        self.element("small/environment.d/10-small.bash", "export DISTRO_NAME=debian\n")?;
+        self.element(
             "small/base.yaml",
             "debian:\n  suite: bookworm\n  variant: apt\n  include: [python3-minimal]\n",
-        )?;
-        Ok(env)
+        )
     }
 
     /// A fresh directory with a cache of its own.
