@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::io::Errno;
 
 use super::archive::verified;
 use super::{Archive, ArchiveError, BlobReader, Descriptor, Index, MANIFEST_LIMIT};
@@ -71,7 +72,10 @@ fn file(root: &OwnedFd, name: &str) -> Result<(File, u64), ArchiveError> {
     let missing = || ArchiveError::Missing { what: name.to_owned() };
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let fd = openat2(root, name, flags, Mode::empty(), resolve).map_err(|_| missing())?;
+    let fd = match openat2(root, name, flags, Mode::empty(), resolve) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(missing()),
+        opened => opened.map_err(io::Error::from)?,
+    };
     let stat = fstat(&fd).map_err(io::Error::from)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(missing());
