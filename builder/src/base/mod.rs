@@ -92,7 +92,7 @@ impl BasePlan {
 }
 
 /// Changes whenever other packages are chosen, or the same are laid down differently.
-const UNPACKER: &str = "5";
+const UNPACKER: &str = "6";
 
 /// Changes whenever the tree of an image is read or laid down differently.
 const IMPORTER: &str = "1";

@@ -28,6 +28,23 @@ for script in /var/lib/dpkg/info/*.preinst; do
     }
 done
 
+# Files of packages whose preinst script diverted the same file of another one.
+late=/var/lib/dpkg/goldsmith-late
+if [ -d "$late" ]; then
+    for place in "$late"/*; do
+        package=${place##*/}
+        (cd "$place" && find . ! -type d) | while IFS= read -r path; do
+            path=${path#.}
+            if [ "$(dpkg-divert --listpackage "$path")" != "$package" ]; then
+                echo "$path is in $package and in another package, and nothing diverts it" >&2
+                exit 1
+            fi
+            mv "$path" "$(dpkg-divert --truename "$path")" && mv "$place$path" "$path" || exit 1
+        done || exit 1
+    done
+    rm -r "$late"
+fi
+
 if [ -n "$temporary_awk" ]; then
     rm /usr/bin/awk
     update-alternatives --quiet --install /usr/bin/awk awk /usr/bin/mawk 5

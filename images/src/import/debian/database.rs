@@ -15,6 +15,9 @@ pub(super) struct Unpacked {
     pub(super) paths: Vec<Listed>,
     /// Those of its paths that belong to a package which replaces this one.
     pub(super) lost: BTreeSet<Vec<u8>>,
+    /// Those of its paths at which another package's file lies until this one's preinst script
+    /// has diverted that.
+    pub(super) late: BTreeSet<Vec<u8>>,
     name: String,
     /// `NAME`, or `NAME:ARCH` for packages of which several architectures may coexist.
     stem: String,
@@ -40,7 +43,7 @@ impl Unpacked {
         }
         let same = field("Multi-Arch").is_some_and(|value| value == "same");
         let stem = if same { format!("{name}:{arch}") } else { name.clone() };
-        Some(Self { control, paths, lost: BTreeSet::new(), name, stem })
+        Some(Self { control, paths, lost: BTreeSet::new(), late: BTreeSet::new(), name, stem })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -64,9 +67,17 @@ impl Unpacked {
         found
     }
 
-    /// Whether the script that runs before the package is unpacked diverts files.
-    pub(super) fn diverts(&self) -> bool {
-        self.lines("preinst").iter().any(|line| line.contains("dpkg-divert"))
+    /// Whether the script that runs before the package is unpacked may divert this file.
+    pub(super) fn may_divert(&self, path: &[u8]) -> bool {
+        let script = self.lines("preinst");
+        let path = String::from_utf8_lossy(path);
+        let has = |text: &str| script.iter().any(|line| line.contains(text));
+        has("dpkg-divert") && path.rsplit('/').next().is_some_and(has)
+    }
+
+    /// Whether a path, spelled as in its list, is a configuration file of the package.
+    pub(super) fn is_conffile(&self, path: &[u8]) -> bool {
+        self.conffiles().iter().any(|one| one.as_bytes().strip_prefix(b"/") == Some(path))
     }
 
     fn lines(&self, file: &str) -> Vec<String> {

@@ -1,8 +1,9 @@
 //! Paths that several packages have: whose they are in the end.
 //!
 //! dpkg lets a package that Replaces another one have its files, whichever comes first, and
-//! refuses every other overlap; directories are everybody's. Here packages are unpacked side by
-//! side, so that this is found out afterwards: from the paths, spelled as they lie on the disk.
+//! refuses every other overlap, but where a preinst script diverts the other's file; directories
+//! are everybody's. Here packages are unpacked side by side, so that this is found out afterwards:
+//! from the paths, spelled as they lie on the disk.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +28,7 @@ pub(super) fn settle(packages: &mut [Unpacked]) -> Result<BTreeSet<usize>, Unpac
             }
         }
     }
-    let (mut lost, mut winners) = (Vec::new(), BTreeSet::new());
+    let (mut lost, mut late, mut winners) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (path, owners) in owners.iter().filter(|(_, owners)| owners.len() > 1) {
         let kind = |&(at, entry): &(usize, usize)| packages[at].paths[entry].kind;
         let (shared, own): (Vec<_>, Vec<_>) =
@@ -50,14 +51,16 @@ pub(super) fn settle(packages: &mut [Unpacked]) -> Result<BTreeSet<usize>, Unpac
             } else if replaces(one, other) {
                 lost.push(next);
             } else {
-                let diverts = one.diverts() || other.diverts();
-                let why = match diverts {
-                    false => "and neither Replaces the other",
-                    true => {
-                        "and neither Replaces the other; a preinst that diverts the file comes too late here"
-                    }
-                };
-                return Err(overlap(one, other, path, why));
+                let why = "and neither Replaces nor diverts the other's";
+                let conffile = [winner, next]
+                    .iter()
+                    .any(|&(at, entry)| packages[at].is_conffile(&packages[at].paths[entry].path));
+                match (one.may_divert(path), other.may_divert(path)) {
+                    _ if conffile => return Err(overlap(one, other, path, why)),
+                    (false, true) => late.push(next),
+                    (true, false) => late.push(std::mem::replace(&mut winner, next)),
+                    _ => return Err(overlap(one, other, path, why)),
+                }
             }
         }
         winners.insert(winner.0);
@@ -65,6 +68,10 @@ pub(super) fn settle(packages: &mut [Unpacked]) -> Result<BTreeSet<usize>, Unpac
     for (at, entry) in lost {
         let path = packages[at].paths[entry].path.clone();
         packages[at].lost.insert(path);
+    }
+    for (at, entry) in late {
+        let path = packages[at].paths[entry].path.clone();
+        packages[at].late.insert(path);
     }
     Ok(winners)
 }

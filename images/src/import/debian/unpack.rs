@@ -2,7 +2,7 @@
 //! all of them would have left both. What differs: preinst scripts have not run (see
 //! [`configure_script`]), so that nothing is diverted yet.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -55,12 +55,15 @@ pub enum UnpackError {
 /// Directories of /usr that the merged layout shows at the top as well.
 pub(super) const MERGED: [&str; 6] = ["bin", "lib", "lib32", "lib64", "libx32", "sbin"];
 
+/// Where files lie that take the place of diverted ones, below the name of their package.
+const LATE: &str = "var/lib/dpkg/goldsmith-late";
+
 /// Unpacks `packages` (files) into the empty directory `root` and records them as unpacked
 /// in dpkg's database. Runs inside a user namespace as its root.
 ///
 /// The layout is merged-/usr: `/bin`, `/lib` and `/sbin`, and `/lib64` where the architecture has
 /// it, are links into `/usr`, as every suite since Debian 12 requires. A file of two packages is
-/// the one's that Replaces the other.
+/// the one's that Replaces the other, or waits until the other's has been diverted.
 ///
 /// # Errors
 ///
@@ -83,7 +86,7 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
     writer.finish()?;
     let mut unpacked = packages
         .par_iter()
-        .map(|package| Ok((unpack_one(package, root, &BTreeSet::new())?, package)))
+        .map(|package| Ok((unpack_one(package, root, &|_| true)?, package)))
         .collect::<Result<Vec<_>, UnpackError>>()?;
     unpacked.sort_by(|((a, _), _), ((b, _), _)| a.name().cmp(b.name()));
     // Which package came last is chance; whose word counts is not.
@@ -96,7 +99,16 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
     }
     for winner in overlap::settle(&mut packages)? {
         // Once more: what it wins may have been written over.
-        unpack_one(files[winner], root, &packages[winner].lost)?;
+        let package = &packages[winner];
+        let own = |path: &[u8]| !package.lost.contains(path) && !package.late.contains(path);
+        unpack_one(files[winner], root, &own)?;
+    }
+    for (package, file) in packages.iter().zip(&files).filter(|(one, _)| !one.late.is_empty()) {
+        // What diverts is known when preinst scripts have run: `configure.sh` goes on from here.
+        let aside = root.join(LATE).join(package.name());
+        fs_err::create_dir_all(&aside)
+            .map_err(|source| UnpackError::Package { path: file.to_path_buf(), source })?;
+        unpack_one(file, &aside, &|path| package.late.contains(path))?;
     }
     database::write(root, &packages)?;
     writer.finish()?;
@@ -106,11 +118,11 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
 /// Directories with the attributes that a package gives them.
 type Directories = Vec<(Vec<u8>, Attributes)>;
 
-/// Unpacks a package without the files that it lost to others.
+/// Unpacks the paths of a package that are wanted.
 fn unpack_one(
     package: &Path,
     root: &Path,
-    lost: &BTreeSet<Vec<u8>>,
+    wanted: &dyn Fn(&[u8]) -> bool,
 ) -> Result<(Unpacked, Directories), UnpackError> {
     let malformed = |source| UnpackError::Package { path: package.to_path_buf(), source };
     let file = fs_err::File::open(package).map_err(malformed)?;
@@ -123,7 +135,7 @@ fn unpack_one(
         } else if name.starts_with("data.tar") {
             let mut stream = ar::decompress(name, content)?;
             let limits = Limits { whiteouts: false, ..Limits::default() };
-            match lay_down(&mut stream, root, &limits, lost) {
+            match lay_down(&mut stream, root, &limits, wanted) {
                 Ok(done) => laid = done,
                 Err(error) => failed = Some(error),
             }
@@ -148,10 +160,10 @@ fn lay_down(
     stream: impl Read,
     root: &Path,
     limits: &Limits,
-    lost: &BTreeSet<Vec<u8>>,
+    wanted: &dyn Fn(&[u8]) -> bool,
 ) -> Result<(Vec<Listed>, Directories), ExtractError> {
     let mut writer = RootWriter::open(root)?;
-    let done = extract_where(stream, &mut writer, limits, &|path| !lost.contains(path))?;
+    let done = extract_where(stream, &mut writer, limits, wanted)?;
     Ok((done.paths, writer.into_directories()))
 }
 

@@ -182,8 +182,21 @@ fn any_other_overlap_is_refused_by_name() {
     // Another version is meant, and another package.
     both("Replaces: one (<< 1.0), on\n", &[]).refused(&["/etc/both"]);
     both("Replaces: one (<= 1.0)\n", &[]).unpack().unwrap();
+    // What another file's name is in is no diversion of this one, nor of a configuration file.
     let script = "#!/bin/sh\ndpkg-divert --package two --rename --divert /etc/x --add /etc/both\n";
-    both("", &[("preinst", script)]).refused(&["/etc/both", "too late"]);
+    let other = "#!/bin/sh\ndpkg-divert --package two --rename --divert /etc/x --add /etc/other\n";
+    both("", &[("preinst", other)]).refused(&["/etc/both", "nor diverts"]);
+    let conffile = [("preinst", script), ("conffiles", "/etc/both\n")];
+    both("", &conffile).refused(&["/etc/both", "nor diverts"]);
+    // The other's file is there for the script to divert, its own one waits.
+    let site = both("", &[("preinst", script)]);
+    for _ in 0..10 {
+        site.unpack().unwrap();
+        assert_eq!(site.read("etc/both"), "one");
+        assert_eq!(site.read("var/lib/dpkg/goldsmith-late/two/etc/both"), "two");
+        assert!(site.list("one").contains(&"/etc/both".to_owned()));
+        assert!(site.list("two").contains(&"/etc/both".to_owned()));
+    }
     // One spelling for the top, one for /usr; a link is a file; a directory is none.
     for (other, words) in [
         (("./lib/both", Has::File("x")), ["/usr/lib/both", "neither Replaces"]),
