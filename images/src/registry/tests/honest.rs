@@ -104,6 +104,10 @@ fn images_come_by_tag_and_digest_and_once() {
     }
     let blobs = server.seen().iter().filter(|seen| seen.path.contains("/blobs/")).count();
     assert_eq!(blobs, 3, "configuration and layers, each once");
+    // A digest stands for the same for ever: its documents were there, and nobody was asked.
+    let named = format!("/v2/x/manifests/{}", manifest.digest);
+    let asked = server.seen().iter().filter(|seen| seen.path == named).count();
+    assert_eq!(asked, 1, "the index's manifest, once");
     let missing = reference(&server, ":nothing");
     match server.client().pull(&store, &missing, &amd64(), &()) {
         Err(RegistryError::Status { status: 404, .. }) => {}
