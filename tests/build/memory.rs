@@ -76,6 +76,61 @@ fn layers(env: &TestEnv) -> Result<()> {
     Ok(())
 }
 
+/// Builds an image on each of these files, whose name ends as their form is called.
+fn images(env: &TestEnv, names: &[&str]) -> Result<()> {
+    env.element("imported/element-provides", "operating-system\n")?;
+    env.element("imported/environment.d/10-x.bash", "export DISTRO_NAME=debian\n")?;
+    env.element("imported/base.yaml", "rootfs:\n  url: ${DIB_LOCAL_IMAGE}\n")?;
+    for name in names {
+        let line = ["build", "-n", "-a", "amd64", "-t", "tar", "-o", "x", "imported"];
+        measured(env, &line, &[("DIB_LOCAL_IMAGE", name)])?;
+    }
+    Ok(())
+}
+
+fn squashfs(env: &TestEnv, name: &str) -> Result<()> {
+    let words = ["-all-root", "-noappend", "-no-progress", "-quiet"];
+    run(env, "mksquashfs", &[&["tree", name][..], &words].concat()).map(drop)
+}
+
+/// Files that are small: what grows with their number shows.
+#[test]
+fn many_files_take_little_memory() -> Result<()> {
+    let env = TestEnv::new()?;
+    run(
+        &env,
+        "python3",
+        &[
+            "-c",
+            &TREE.replace("range(400)", "range(100)").replace("range(512)", "range(8)"),
+            "tree",
+        ],
+    )?;
+    squashfs(&env, "many.squashfs")?;
+    images(&env, &["many.squashfs"])
+}
+
+#[test]
+fn full_large_images_take_little_memory() -> Result<()> {
+    let env = TestEnv::new()?;
+    run(&env, "python3", &["-c", TREE, "tree"])?;
+    squashfs(&env, "large.squashfs")?;
+    run(&env, "sh", &["-c", "tar -C tree --owner=0 --group=0 -c . | xz -1 -T0 > large.tar.xz"])?;
+    let words = ["-q", "-F", "-t", "ext4", "-E", "root_owner=0:0", "-d", "tree", "raw", "1G"];
+    run(&env, "mke2fs", &words)?;
+    run(&env, "qemu-img", &["convert", "-c", "-O", "qcow2", "raw", "large.qcow2"])?;
+    fs_err::remove_file(env.path("raw"))?;
+    images(&env, &["large.squashfs", "large.tar.xz", "large.qcow2"])
+}
+
+/// Packages are unpacked side by side.
+#[test]
+fn full_a_base_of_packages_takes_little_memory() -> Result<()> {
+    let env = TestEnv::with_small_os()?;
+    let line = ["build", "-n", "-t", "tar", "-o", "x", "--refresh", "small"];
+    measured(&env, &line, &[]).map(drop)
+}
+
 #[test]
 fn full_a_large_layer_takes_little_memory() -> Result<()> {
     let env = TestEnv::with_own_cache()?;
