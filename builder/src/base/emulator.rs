@@ -35,7 +35,7 @@ pub enum Emulation {
         /// Its name and key.
         recipe: Recipe,
         /// Where it is from.
-        spec: ArchiveSpec,
+        spec: Box<ArchiveSpec>,
         /// The archive's verified releases.
         releases: Vec<Release>,
         /// Its package, when a lock says which.
@@ -164,6 +164,7 @@ impl Bootstrap<'_> {
         }
         let name = format!("qemu-{}", machine.qemu);
         let recipe = Recipe { name, key: key.finish(), networked: false };
+        let spec = Box::new(spec);
         Ok(Emulation::Archive { machine, recipe, spec, releases, packages })
     }
 

@@ -35,7 +35,7 @@ impl Document {
                 digest,
             }],
         };
-        Document {
+        Self {
             version: VERSION,
             goldsmith: "0".into(),
             build: Build {
