@@ -84,10 +84,14 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
         writer.symlink(name.as_bytes(), target.as_bytes(), &link)?;
     }
     writer.finish()?;
-    let mut unpacked = packages
-        .par_iter()
-        .map(|package| Ok((unpack_one(package, root, &|_| true)?, package)))
-        .collect::<Result<Vec<_>, UnpackError>>()?;
+    let one = |package: &'_ PathBuf| unpack_one(package, root, &|_| true);
+    let beside: Result<Vec<_>, UnpackError> = packages.par_iter().map(one).collect();
+    // Two that write the same file may have met; one after the other they do not.
+    let unpacked = match beside {
+        Ok(unpacked) => unpacked,
+        Err(_) => packages.iter().map(one).collect::<Result<Vec<_>, UnpackError>>()?,
+    };
+    let mut unpacked: Vec<_> = unpacked.into_iter().zip(packages).collect();
     unpacked.sort_by(|((a, _), _), ((b, _), _)| a.name().cmp(b.name()));
     // Which package came last is chance; whose word counts is not.
     let mut writer = RootWriter::open(root)?;
@@ -97,11 +101,13 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
         packages.push(package);
         files.push(file);
     }
-    for winner in overlap::settle(&mut packages)? {
-        // Once more: what it wins may have been written over.
-        let package = &packages[winner];
+    let winners = overlap::settle(&mut packages)?;
+    let losers = (0..packages.len()).filter(|&at| !packages[at].lost.is_empty());
+    for again in losers.chain(winners) {
+        // Once more: what is its own may have been written over.
+        let package = &packages[again];
         let own = |path: &[u8]| !package.lost.contains(path) && !package.late.contains(path);
-        unpack_one(files[winner], root, &own)?;
+        unpack_one(files[again], root, &own)?;
     }
     for (package, file) in packages.iter().zip(&files).filter(|(one, _)| !one.late.is_empty()) {
         // What diverts is known when preinst scripts have run: `configure.sh` goes on from here.
