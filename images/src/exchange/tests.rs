@@ -88,8 +88,8 @@ fn nobody_believes_it_without_its_certificate() {
 /// What comes back on one connection.
 fn raw(proxy: &Proxy, text: &str) -> String {
     let mut stream = TcpStream::connect(&proxy.address).unwrap();
-    stream.write_all(text.as_bytes()).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream.write_all(text.as_bytes()).unwrap_or_default();
+    stream.shutdown(std::net::Shutdown::Write).unwrap_or_default(); // It may have hung up already.
     let mut answer = String::new();
     // A connection that is cut says nothing more.
     let _cut = stream.read_to_string(&mut answer);

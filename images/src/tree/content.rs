@@ -90,7 +90,7 @@ impl Tree {
     /// file of 1 MiB or more: a rule about contents, the same on every host.
     pub(crate) fn runs(&self, entry: &Entry, size: u64) -> io::Result<Vec<Range<u64>>> {
         if size < LEAST {
-            return Ok(if size == 0 { Vec::new() } else { vec![0..size] });
+            return Ok(std::iter::once(0..size).filter(|run| !run.is_empty()).collect());
         }
         let mut reader = self.reader(entry)?;
         let mut runs = Runs { list: Vec::new(), size };
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn small_files_have_none() {
-        assert_eq!(runs(vec![0; 500_000]), [0..500_000]);
+        assert_eq!(runs(vec![0; 500_000]), Vec::from_iter(std::iter::once(0..500_000)));
         assert_eq!(runs(Vec::new()), []);
     }
 

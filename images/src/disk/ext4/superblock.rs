@@ -30,6 +30,17 @@ pub(super) struct Superblock<'a> {
 }
 
 impl Superblock<'_> {
+    /// Which inode the journal is, and a copy of it.
+    fn journal(&self, s: &mut Fields) {
+        if let Some(journal) = self.journal {
+            s.u32(0xe0, JOURNAL);
+            s.u8(0xfd, 1);
+            s.bytes(0x10c, &journal.block);
+            s.u32(0x148, journal.size >> 32);
+            s.u32(0x14c, journal.size);
+        }
+    }
+
     /// The copy that lies in front of `group`.
     pub(super) fn copy(&self, group: u64) -> Vec<u8> {
         let (g, options) = (self.geometry, self.options);
@@ -75,13 +86,7 @@ impl Superblock<'_> {
         s.u16(0xfe, if features.has("64bit") { g.descriptor } else { 0 });
         s.u32(0x100, 0xc); // attributes and access control lists are on
         s.u32(0x108, time);
-        if let Some(journal) = self.journal {
-            s.u32(0xe0, JOURNAL);
-            s.u8(0xfd, 1);
-            s.bytes(0x10c, &journal.block);
-            s.u32(0x148, journal.size >> 32);
-            s.u32(0x14c, journal.size);
-        }
+        self.journal(&mut s);
         if features.has("64bit") {
             s.u32(0x150, g.blocks >> 32);
             s.u32(0x154, root >> 32);

@@ -126,7 +126,7 @@ impl Geometry {
 
     /// A block as the format stores it.
     pub(super) fn stored(&self, block: u64) -> u64 {
-        (block / self.group) << self.group_bits | block % self.group
+        ((block / self.group) << self.group_bits) | (block % self.group)
     }
 
     /// Blocks of a group's list of chunks beside its root.

@@ -90,15 +90,7 @@ impl Groups<'_> {
         agi.bytes(40, &[0xff; 256]);
         agi.bytes(296, self.uuid.as_bytes());
         head.extend(agi.sealed(312));
-        let mut agfl = Fields::new(SECTOR);
-        agfl.bytes(0, b"XAFL");
-        agfl.u32(4, number);
-        agfl.bytes(8, self.uuid.as_bytes());
-        agfl.bytes(36, &[0xff; 476]);
-        for (n, block) in SPARE.enumerate() {
-            agfl.u32(36 + 4 * (n + 1), block);
-        }
-        head.extend(agfl.sealed(32));
+        head.extend(self.spare_list(number));
         head.resize(len_of(BLOCK - SECTOR), 0);
         let pairs = |list: &[(u64, u64)]| -> Vec<[u64; 2]> {
             list.iter().map(|(first, count)| [*first, *count]).collect()
@@ -111,6 +103,19 @@ impl Groups<'_> {
         let tree = self.tree(number, 4, b"FIB3", 0, (NULL, NULL), offset_of(open.len()));
         head.extend(chunk_records(tree, &open));
         Group { head, leaves, free: total + SPARE.end - SPARE.start }
+    }
+
+    /// The sector that lists spare blocks.
+    fn spare_list(&self, number: u64) -> Vec<u8> {
+        let mut agfl = Fields::new(SECTOR);
+        agfl.bytes(0, b"XAFL");
+        agfl.u32(4, number);
+        agfl.bytes(8, self.uuid.as_bytes());
+        agfl.bytes(36, &[0xff; 476]);
+        for (n, block) in SPARE.enumerate() {
+            agfl.u32(36 + 4 * (n + 1), block);
+        }
+        agfl.sealed(32)
     }
 
     /// First inode within the group, free inodes and their bits, of each chunk; `before` are

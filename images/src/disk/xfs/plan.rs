@@ -134,16 +134,7 @@ impl<'a> Plan<'a> {
                     (inode.form, inode.data) = (Form::Local, data);
                     return Ok(inode);
                 }
-                let (blocks, size) = directory.blocks(self.uuid);
-                inode.size = size;
-                for block in blocks {
-                    let logical = block.logical;
-                    let mut one = Vec::new();
-                    allocator.extend(&mut one, logical, 1)?;
-                    let start = one.first().map_or(0, |extent| extent.start);
-                    self.write(start, block.bytes(start));
-                    join(&mut list, Extent { logical, start, count: 1 });
-                }
+                list = self.directory(&directory, &mut inode, allocator)?;
             }
             Content::File { size, runs } => {
                 inode.size = *size;
@@ -151,13 +142,7 @@ impl<'a> Plan<'a> {
                     let count = (run.end - run.start).div_ceil(BLOCK);
                     allocator.extend(&mut list, run.start / BLOCK, count)?;
                 }
-                for extent in &list {
-                    let Some(entry) = drafted.entry() else { continue };
-                    let from = extent.logical * BLOCK;
-                    let len = (extent.count * BLOCK).min(size - from);
-                    let what = What::File { entry, size: *size, from, len };
-                    self.pieces.push(Piece { at: extent.start * BLOCK, what });
-                }
+                self.content(drafted, *size, &list);
             }
         }
         let fork = extents::fork(&self.geometry, self.uuid, ino, &list, room, allocator)?;
@@ -170,6 +155,38 @@ impl<'a> Plan<'a> {
             self.write(block, node);
         }
         Ok(inode)
+    }
+
+    /// A file's bytes go where its extents are.
+    fn content(&mut self, drafted: &'a Drafted<'a>, size: u64, extents: &[Extent]) {
+        let Some(entry) = drafted.entry() else { return };
+        for extent in extents {
+            let from = extent.logical * BLOCK;
+            let len = (extent.count * BLOCK).min(size - from);
+            let what = What::File { entry, size, from, len };
+            self.pieces.push(Piece { at: extent.start * BLOCK, what });
+        }
+    }
+
+    /// The blocks of a directory that does not fit into its inode; returns their extents.
+    fn directory(
+        &mut self,
+        directory: &Directory<'_>,
+        inode: &mut Inode,
+        allocator: &mut Allocator,
+    ) -> Result<Vec<Extent>, XfsError> {
+        let (blocks, size) = directory.blocks(self.uuid);
+        inode.size = size;
+        let mut list = Vec::new();
+        for block in blocks {
+            let logical = block.logical;
+            let mut one = Vec::new();
+            allocator.extend(&mut one, logical, 1)?;
+            let start = one.first().map_or(0, |extent| extent.start);
+            self.write(start, block.bytes(start));
+            join(&mut list, Extent { logical, start, count: 1 });
+        }
+        Ok(list)
     }
 
     /// Extended attributes, and with them how much of the inode is left for the data.
