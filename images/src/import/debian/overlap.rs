@@ -15,9 +15,10 @@ use super::database::Unpacked;
 use super::relation::clauses;
 use super::unpack::{MERGED, UnpackError};
 
-/// Notes with every package the paths that it loses to others; returns the packages that win
-/// any. The packages must be sorted by name.
-pub(super) fn settle(packages: &mut [Unpacked]) -> Result<BTreeSet<usize>, UnpackError> {
+/// Notes with every package the paths that it loses to others; returns the packages that are to
+/// be laid down once more, in this order, without what they lose: who wins any, and who puts files
+/// through another one's link. The packages must be sorted by name.
+pub(super) fn settle(packages: &mut [Unpacked]) -> Result<Vec<usize>, UnpackError> {
     let mut owners: BTreeMap<Cow<'_, [u8]>, Vec<(usize, usize)>> = BTreeMap::new();
     for (at, package) in packages.iter().enumerate() {
         for (entry, listed) in package.paths.iter().enumerate() {
@@ -29,6 +30,7 @@ pub(super) fn settle(packages: &mut [Unpacked]) -> Result<BTreeSet<usize>, Unpac
         }
     }
     let (mut lost, mut late, mut winners) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut through = BTreeSet::new();
     for (path, owners) in owners.iter().filter(|(_, owners)| owners.len() > 1) {
         let kind = |&(at, entry): &(usize, usize)| packages[at].paths[entry].kind;
         let (shared, own): (Vec<_>, Vec<_>) =
@@ -36,6 +38,12 @@ pub(super) fn settle(packages: &mut [Unpacked]) -> Result<BTreeSet<usize>, Unpac
         if let (Some(one), Some(other)) = (own.first(), shared.first()) {
             // The links of the merged layout are there before everything else.
             if kind(one) == FileType::Symlink && is_merged(path) {
+                continue;
+            }
+            // dpkg goes through a link to a directory, as /var/run is one.
+            if own.len() == 1 && kind(one) == FileType::Symlink {
+                winners.insert(one.0);
+                through.extend(shared.iter().map(|(at, _)| *at));
                 continue;
             }
             let why = "a directory in the second alone";
@@ -73,7 +81,7 @@ pub(super) fn settle(packages: &mut [Unpacked]) -> Result<BTreeSet<usize>, Unpac
         let path = packages[at].paths[entry].path.clone();
         packages[at].late.insert(path);
     }
-    Ok(winners)
+    Ok(winners.into_iter().chain(through).collect())
 }
 
 fn overlap(one: &Unpacked, other: &Unpacked, path: &[u8], why: &'static str) -> UnpackError {

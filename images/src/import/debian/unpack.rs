@@ -101,19 +101,31 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
         packages.push(package);
         files.push(file);
     }
-    let winners = overlap::settle(&mut packages)?;
-    let losers = (0..packages.len()).filter(|&at| !packages[at].lost.is_empty());
-    for again in losers.chain(winners) {
+    let again = overlap::settle(&mut packages)?;
+    // First whole, so that a package's hard links lead to its own file whoever has its name.
+    for (package, file) in packages.iter().zip(&files) {
+        if !package.lost.is_empty() || !package.late.is_empty() {
+            unpack_one(file, root, &|_| true)?;
+        }
+    }
+    for again in again {
         // Once more: what is its own may have been written over.
         let package = &packages[again];
         let own = |path: &[u8]| !package.lost.contains(path) && !package.late.contains(path);
         unpack_one(files[again], root, &own)?;
     }
+    // Whatever a package put there.
+    writer.clear(LATE.as_bytes())?;
     for (package, file) in packages.iter().zip(&files).filter(|(one, _)| !one.late.is_empty()) {
         // What diverts is known when preinst scripts have run: `configure.sh` goes on from here.
-        let aside = root.join(LATE).join(package.name());
-        fs_err::create_dir_all(&aside)
-            .map_err(|source| UnpackError::Package { path: file.to_path_buf(), source })?;
+        let inside = format!("{LATE}/{}", package.name());
+        writer.directory(inside.as_bytes(), &plain)?;
+        let failed = |source| UnpackError::Package { path: file.to_path_buf(), source };
+        // A directory above may be a package's link, and this is no path of the root's own.
+        let aside = fs_err::canonicalize(root.join(&inside)).map_err(failed)?;
+        if aside != fs_err::canonicalize(root).map_err(failed)?.join(&inside) {
+            return Err(failed(io::Error::other(format!("{LATE} lies behind a link"))));
+        }
         unpack_one(file, &aside, &|path| package.late.contains(path))?;
     }
     database::write(root, &packages)?;

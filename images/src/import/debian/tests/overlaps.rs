@@ -125,6 +125,7 @@ fn a_file_is_the_replacing_packages_and_the_other_forgets_it() {
                 &conffiles,
                 &[
                     ("./usr/bin/both", Has::File(old)),
+                    ("./usr/bin/old-name", Has::Same("./usr/bin/both")),
                     ("./etc/both.conf", Has::File("old")),
                     ("./usr/share/own/", Has::Directory),
                     ("./usr/share/own/file", Has::File("own")),
@@ -144,12 +145,18 @@ fn a_file_is_the_replacing_packages_and_the_other_forgets_it() {
             );
         for _ in 0..20 {
             site.unpack().unwrap();
-            for (path, content) in
-                [("usr/bin/both", new), ("usr/bin/same", new), ("etc/both.conf", "new")]
-            {
+            for (path, content) in [
+                ("usr/bin/both", new),
+                ("usr/bin/same", new),
+                ("usr/bin/old-name", old),
+                ("etc/both.conf", "new"),
+            ] {
                 assert!(site.read(path) == content, "{winner}: {path}");
             }
-            assert_eq!(site.list(loser), ["/.", "/usr/share/own", "/usr/share/own/file"]);
+            assert_eq!(
+                site.list(loser),
+                ["/.", "/usr/bin/old-name", "/usr/share/own", "/usr/share/own/file"]
+            );
             let list = ["/.", "/bin/both", "/bin/same", "/etc/both.conf", "/usr/share/own"];
             assert_eq!(site.list(winner), list);
             // What dpkg 1.21 writes, whichever of the two it unpacks first.
@@ -215,4 +222,54 @@ fn any_other_overlap_is_refused_by_name() {
         .package("two", "", &[], &[("./lib/", Has::Directory), ("./lib/two", Has::File("2"))]);
     site.unpack().unwrap();
     assert_eq!(site.read("usr/lib/one") + &site.read("usr/lib/two"), "12");
+}
+
+#[test]
+fn a_link_to_a_directory_is_gone_through() {
+    if !is_root() {
+        return;
+    }
+    let site = Site::new()
+        .package(
+            "base",
+            "",
+            &[],
+            &[
+                ("./run/", Has::Directory),
+                ("./var/", Has::Directory),
+                ("./var/run", Has::Link("/run")),
+            ],
+        )
+        .package(
+            "a-daemon",
+            "",
+            &[],
+            &[("./var/run/", Has::Directory), ("./var/run/daemon", Has::File("pid"))],
+        );
+    for _ in 0..10 {
+        site.unpack().unwrap();
+        assert_eq!(site.read("run/daemon"), "pid");
+    }
+}
+
+/// Where diverted files wait is inside the root, whatever packages put there.
+#[test]
+fn the_place_of_diverted_files_is_nobodys_link() {
+    if !is_root() {
+        return;
+    }
+    let outside = tempfile::tempdir().unwrap();
+    let to: &'static str = outside.path().to_str().unwrap().to_owned().leak();
+    let preinst = [("preinst", "dpkg-divert --package evil --add --rename /keys\n")];
+    for link in ["./var/lib/dpkg/goldsmith-late", "./var/lib/dpkg/goldsmith-late/evil", "./var/lib"]
+    {
+        let site = Site::new().package("b", "", &[], &[("./keys", Has::File("b"))]).package(
+            "evil",
+            "",
+            &preinst,
+            &[(link, Has::Link(to)), ("./keys", Has::File("evil"))],
+        );
+        let _either_way = site.unpack();
+        assert_eq!(fs_err::read_dir(outside.path()).unwrap().count(), 0, "{link}");
+    }
 }
