@@ -17,7 +17,7 @@ use crate::phase::key::KeyBuilder;
 use crate::phase::session::{CACHE_FULL, Session};
 
 /// Changes whenever layers are laid down differently.
-pub const UNPACKER: &str = "2";
+pub const UNPACKER: &str = "3";
 
 /// Unpacks layers that are in the store, bottom first, unless that was done before.
 ///

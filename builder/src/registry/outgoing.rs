@@ -46,7 +46,7 @@ impl Images {
             return Ok(());
         }
         let path = PathBuf::from(name);
-        if path.is_dir() {
+        if path.join("oci-layout").is_file() {
             let layout = LayoutDirectory::open(&path).map_err(|error| unreadable(name, &error))?;
             self.found.extend(images(layout.index(), name)?);
             self.layouts.push(layout);
@@ -63,6 +63,10 @@ impl Images {
             && let Some(built) = Packable::read(reference)
         {
             return self.archive(built.pack(session, reference)?, name);
+        }
+        if path.is_dir() {
+            // It is none: this says what is missing.
+            LayoutDirectory::open(&path).map_err(|error| unreadable(name, &error))?;
         }
         let message = format!(
             "{name} is neither an OCI archive or layout, nor an image that was pulled or built"

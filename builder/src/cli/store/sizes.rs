@@ -35,7 +35,7 @@ pub(super) fn count(identity: &Identity, paths: Vec<PathBuf>) -> Result<Vec<Opti
 /// With the message for the user.
 pub(crate) fn job(input: JobInput) -> std::result::Result<serde_json::Value, String> {
     let Sizes { paths } = request(&input)?;
-    let size = |path| Tree::merge(&[path]).ok()?.du_kib().ok().map(|kib| kib * 1024);
+    let size = |path| Tree::merge(&[path]).ok().map(|tree| tree.apparent_kib() * 1024);
     let sizes: Vec<Option<u64>> = paths.into_iter().map(size).collect();
     serde_json::to_value(sizes).map_err(|error| error.to_string())
 }
