@@ -10,8 +10,8 @@ use super::wrong::Wrong;
 use super::{Plan, able, place};
 use crate::error::{Failure, Kind, Result};
 
-/// Sizes that images have, from 4 GiB to 1 TiB.
-const PRESUMED_KIB: [u64; 5] = [4 << 20, 16 << 20, 64 << 20, 256 << 20, 1 << 30];
+/// Sizes that images have, from 1 GiB to 1 TiB.
+const PRESUMED_KIB: [u64; 7] = [1 << 20, 2 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20, 1 << 30];
 
 /// A disk beside the image.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -52,6 +52,8 @@ impl AsideDirectory {
                 return Ok(());
             }
             Err(Errno::EXIST) => {}
+            // NFS knows no flags: in two steps, of which the first can be taken back.
+            Err(Errno::INVAL | Errno::NOSYS) => return self.persist_plainly(to),
             Err(error) => return Err(error.into()),
         }
         renameat_with(CWD, self.0.path(), CWD, to, RenameFlags::EXCHANGE)?;
@@ -64,6 +66,30 @@ impl AsideDirectory {
                 Err(std::io::Error::other(message))
             }
         }
+    }
+}
+
+impl AsideDirectory {
+    fn persist_plainly(self, to: &Path) -> std::io::Result<()> {
+        if fs_err::symlink_metadata(to).is_err() {
+            fs_err::rename(self.0.path(), to)?;
+            let _named = self.0.keep();
+            return Ok(());
+        }
+        if !is_layout(to) {
+            return Err(std::io::ErrorKind::AlreadyExists.into());
+        }
+        let parent = to.parent().unwrap_or(Path::new("/"));
+        let old = tempfile::Builder::new().prefix(".goldsmith-").tempdir_in(parent)?;
+        // A rename takes the place of an empty directory.
+        fs_err::rename(to, old.path())?;
+        if let Err(error) = fs_err::rename(self.0.path(), to) {
+            let kept = old.keep();
+            fs_err::rename(kept, to)?;
+            return Err(error);
+        }
+        let _named = self.0.keep();
+        old.close()
     }
 }
 
@@ -84,6 +110,7 @@ mod tests {
         let names = || fs_err::read_dir(place.path()).unwrap().count();
         for mark in ["one", "two"] {
             aside(mark).persist(&to).unwrap();
+            aside(mark).persist_plainly(&to).unwrap();
             assert_eq!(fs_err::read_to_string(to.join(MARK)).unwrap(), mark);
             assert_eq!(names(), 1, "something is left aside");
         }

@@ -25,11 +25,24 @@ pub fn note(request: &Request, base: Option<&Source>) -> Result<()> {
     };
     match base.filter(|source| source.trust == Trust::Insecure) {
         Some(source) => write(&path, source).map_err(failed),
+        None if !is_ours(&path) => Ok(()),
         None => match fs_err::remove_file(&path) {
             Err(error) if path.symlink_metadata().is_ok() => Err(failed(error)),
             _ => Ok(()),
         },
     }
+}
+
+/// Whether an earlier build wrote the file: a hook may have one of that name.
+fn is_ours(path: &Path) -> bool {
+    let directory = path.parent().and_then(|parent| fs_err::symlink_metadata(parent).ok());
+    let file = fs_err::symlink_metadata(path);
+    directory.is_some_and(|data| data.is_dir())
+        && file.is_ok_and(|data| data.is_file())
+        && fs_err::read(path)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok())
+            .is_some_and(|value| value["base"]["trust"] == "insecure")
 }
 
 fn path(request: &Request) -> PathBuf {
@@ -47,7 +60,7 @@ fn write(path: &Path, source: &Source) -> std::io::Result<()> {
     }
     let value = serde_json::json!({ "base": {
         "kind": "image",
-        "url": without_user(&source.url),
+        "url": without_secrets(&source.url),
         "checksum": source.sum.to_string(),
         "trust": source.trust,
         "note": "nobody vouches for it: it was taken by --insecure-base",
@@ -58,8 +71,10 @@ fn write(path: &Path, source: &Source) -> std::io::Result<()> {
     file.persist(path)
 }
 
-/// An address without the user and the password that it may have: images are given away.
-fn without_user(url: &str) -> String {
+/// An address without the user, the password and the tokens that it may have: images are given
+/// away.
+fn without_secrets(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let host = rest.find('/').unwrap_or(rest.len());
     let from = rest[..host].rfind('@').map_or(0, |at| at + 1);
@@ -73,7 +88,7 @@ mod tests {
     fn source(trust: Trust) -> Source {
         let sum = format!("sha256:{}", "a".repeat(64));
         serde_json::from_value(serde_json::json!({
-            "url": "https://me:secret@h:1/a@b.raw", "sum": sum, "form": "raw", "trust": trust,
+            "url": "https://me:secret@h:1/a@b.raw?token=secret", "sum": sum, "form": "raw", "trust": trust,
         }))
         .unwrap()
     }
@@ -97,6 +112,10 @@ mod tests {
         // The same name again, of a base that is believed.
         note(&request, Some(&source(Trust::Pinned))).unwrap();
         assert!(!file.exists());
+        // A hook's own is not ours to take away, nor what a hook's link leads to.
+        fs_err::write(&file, "{}").unwrap();
+        note(&request, None).unwrap();
+        assert!(file.exists());
     }
 
     #[test]

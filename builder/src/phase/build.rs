@@ -13,6 +13,7 @@ use super::prepare::{Prepared, hooks_base, host_directories, prepare};
 use super::run::{Ground, PhaseRun, give};
 use super::session::{CACHE_FULL, Session};
 use super::state::State;
+use crate::base::Trust;
 use crate::block_device;
 use crate::error::{Failure, Kind, Result};
 use crate::hook::HookTree;
@@ -112,8 +113,13 @@ fn build_checked(session: &Session, request: &Request) -> Result<Built> {
     };
     let epoch = chain.epoch;
     let mut build = Build { session, request, prepared: &prepared, ground, epoch, size_kib: None };
+    let source = chain.base.as_ref().and_then(|plan| plan.source());
+    if source.is_some_and(|source| source.trust == Trust::Insecure) {
+        // No image without its note, wherever this ends.
+        unvouched::note(request, source)?;
+    }
     let (finished, done) = build.run(&chain.steps, base)?;
-    unvouched::note(request, chain.base.as_ref().and_then(|plan| plan.source()))?;
+    unvouched::note(request, source)?;
     if let Some(lock) = session.lock.as_ref().filter(|lock| lock.records()) {
         lock.keep(session, request, &prepared.graph, &chain)?;
     }

@@ -69,8 +69,9 @@ impl Build<'_> {
 
     /// A device tells of a full host as of any other mistake, and hooks see a disk that broke.
     fn unwritten(&self, failure: Failure, file: &fs_err::File) -> Failure {
-        let left = rustix::fs::fstatvfs(file.file()).map(|data| data.f_bavail * data.f_frsize);
-        if left.is_ok_and(|left| left >= LEAST_LEFT) {
+        // Blocks that are kept for root as well: it is root who writes.
+        let left = rustix::fs::fstatvfs(file.file()).map(|data| data.f_bfree * data.f_frsize);
+        if !left.is_ok_and(|left| left < LEAST_LEFT) {
             return failure;
         }
         let full = std::io::Error::from(rustix::io::Errno::NOSPC);

@@ -54,7 +54,7 @@ pub enum LayoutError {
         b: String,
     },
     /// An MBR counts 2^32 sectors.
-    #[error("partition {name} ends beyond the 2 TiB that an MBR can count")]
+    #[error("partition {name} ends beyond the 2^32 sectors that an MBR can count")]
     BeyondMbr {
         /// The partition.
         name: String,
