@@ -54,21 +54,24 @@ struct Server {
 impl Server {
     fn start(env: &TestEnv, authority: &Authority) -> Result<Self> {
         let (certificate, key) = authority.give(&["IP:127.0.0.1"])?;
-        let mut child = Command::new("python3")
+        let child = Command::new("python3")
             .args(["-c", SERVER])
             .args([certificate, key])
             .current_dir(env.path("www"))
             .stdout(Stdio::piped())
             .spawn()?;
-        let mut lines = BufReader::new(child.stdout.take().context("a pipe")?);
+        // From here on it ends with this.
+        let mut server = Self { child, address: String::new() };
+        let mut lines = BufReader::new(server.child.stdout.take().context("a pipe")?);
         let mut port = String::new();
         lines.read_line(&mut port)?;
+        server.address = format!("https://127.0.0.1:{}", port.trim());
         let log = env.path("asked");
         std::thread::spawn(move || -> Result<()> {
             std::io::copy(&mut lines, &mut fs_err::File::create(log)?)?;
             Ok(())
         });
-        Ok(Self { child, address: format!("https://127.0.0.1:{}", port.trim()) })
+        Ok(server)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::layout::{DiskLayout, Extent, FsKind, MIB, On, derived_uuid};
 use super::super::sink::RawSink;
 use super::super::test_support::{
-    can_mount, create, dir, entry, file, have, noise, rich, run, same, tree, with,
+    can_mount, create, dir, entry, file, have, lacks, noise, rich, run, same, tree, with,
 };
 use super::super::view;
 use super::*;
@@ -135,7 +135,7 @@ fn the_kernel_mounts_and_writes_it() {
     }
     let known = fs_err::read_to_string("/proc/filesystems").unwrap();
     if !known.lines().any(|line| line.trim() == "xfs") {
-        println!("skipped: the kernel has no xfs");
+        lacks("the kernel has no xfs");
         return;
     }
     let scratch = tempfile::tempdir().unwrap();

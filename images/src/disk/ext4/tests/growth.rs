@@ -65,7 +65,7 @@ fn it_grows_past_sixteen_tib() {
         file.set_len(17 << 40).ok().map(|()| (scratch, path))
     });
     let Some((_scratch, path)) = large else {
-        println!("skipped: no file of 17 TiB can be made here");
+        lacks("no file of 17 TiB can be made here");
         return;
     };
     image(&rich(), 300 * MIB, options, &path).unwrap();

@@ -9,8 +9,8 @@ use std::path::Path;
 use super::super::layout::{DiskLayout, Extent, FsKind, MIB, On, derived_uuid};
 use super::super::sink::RawSink;
 use super::super::test_support::{
-    acl, can_mount, capability, create, dir, entry, file, have, noise, raw, rich, run, same, tree,
-    with,
+    acl, can_mount, capability, create, dir, entry, file, have, lacks, noise, raw, rich, run, same,
+    tree, with,
 };
 use super::super::view;
 use super::*;

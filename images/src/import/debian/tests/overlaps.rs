@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::unpack;
+use crate::disk::test_support::lacks;
 
 /// Packages of a test, and a root to lay them into.
 struct Site {
@@ -102,7 +103,11 @@ impl Site {
 
 /// Only root gives files to somebody, as the job that unpacks packages does.
 fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        lacks("only root gives files to somebody");
+    }
+    root
 }
 
 #[test]
