@@ -58,6 +58,10 @@ const FACTS: &[(&str, &str)] = &[
     ("device", "a path"),
     ("size", "theirs has a file system of its own to be measured by; they are compared roughly"),
     ("Filesystem features", "compared one by one"),
+    (
+        "Filesystem flags",
+        "names are hashed by the machine's own idea of a char there, alike everywhere by us",
+    ),
     ("Filesystem UUID", "random there"),
     ("Directory Hash Seed", "random there"),
     ("Last mounted on", "ours was never mounted"),
