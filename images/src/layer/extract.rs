@@ -105,7 +105,8 @@ pub fn extract(
     extract_where(stream, writer, limits, &|_| true)
 }
 
-/// The same without the paths that `wanted` does not want.
+/// The same without the paths that `wanted` does not want, and without hard links to them: what
+/// lies there is not this stream's.
 ///
 /// # Errors
 ///
@@ -131,7 +132,11 @@ pub fn extract_where(
         if limits.whiteouts && whiteout(writer, &path, &mut hidden)? {
             continue;
         }
-        if wanted(&path) {
+        let link = match member.kind {
+            MemberKind::HardLink => Some(RootWriter::clean(&member.link)?),
+            _ => None,
+        };
+        if wanted(&path) && link.as_deref().is_none_or(wanted) {
             place(writer, &mut reader, &path, &member, limits, &mut done)?;
         }
         if hidden.remove(&path) && member.kind == MemberKind::Directory {

@@ -19,40 +19,30 @@ use super::unpack::{MERGED, UnpackError};
 /// be laid down once more, in this order, without what they lose: who wins any, and who puts files
 /// through another one's link. The packages must be sorted by name.
 pub(super) fn settle(packages: &mut [Unpacked]) -> Result<Vec<usize>, UnpackError> {
-    let mut owners: BTreeMap<Cow<'_, [u8]>, Vec<(usize, usize)>> = BTreeMap::new();
-    for (at, package) in packages.iter().enumerate() {
-        for (entry, listed) in package.paths.iter().enumerate() {
-            let owners = owners.entry(placed(&listed.path)).or_default();
-            // A package may name a path twice.
-            if owners.last().is_none_or(|(last, _)| *last != at) {
-                owners.push((at, entry));
-            }
-        }
-    }
+    let owners = owners(packages);
     let (mut lost, mut late, mut winners) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut through = BTreeSet::new();
     for (path, owners) in owners.iter().filter(|(_, owners)| owners.len() > 1) {
-        let kind = |&(at, entry): &(usize, usize)| packages[at].paths[entry].kind;
-        let (shared, own): (Vec<_>, Vec<_>) =
-            owners.iter().copied().partition(|one| kind(one) == FileType::Directory);
+        let (shared, own): (Vec<Owner>, Vec<Owner>) =
+            owners.iter().copied().partition(|one| one.kind == FileType::Directory);
         if let (Some(one), Some(other)) = (own.first(), shared.first()) {
             // The links of the merged layout are there before everything else.
-            if kind(one) == FileType::Symlink && is_merged(path) {
+            if one.kind == FileType::Symlink && is_merged(path) {
                 continue;
             }
             // dpkg goes through a link to a directory, as /var/run is one.
-            if own.len() == 1 && kind(one) == FileType::Symlink {
-                winners.insert(one.0);
-                through.extend(shared.iter().map(|(at, _)| *at));
+            if own.len() == 1 && one.kind == FileType::Symlink {
+                winners.insert(one.at);
+                through.extend(shared.iter().map(|owner| owner.at));
                 continue;
             }
             let why = "a directory in the second alone";
-            return Err(overlap(&packages[one.0], &packages[other.0], path, why));
+            return Err(overlap(&packages[one.at], &packages[other.at], path, why));
         }
         let Some((&first, rest)) = own.split_first() else { continue };
         let mut winner = first;
         for &next in rest {
-            let (one, other) = (&packages[winner.0], &packages[next.0]);
+            let (one, other) = (&packages[winner.at], &packages[next.at]);
             // dpkg asks the package that comes later first.
             if replaces(other, one) {
                 lost.push(std::mem::replace(&mut winner, next));
@@ -62,7 +52,7 @@ pub(super) fn settle(packages: &mut [Unpacked]) -> Result<Vec<usize>, UnpackErro
                 let why = "and neither Replaces nor diverts the other's";
                 let conffile = [winner, next]
                     .iter()
-                    .any(|&(at, entry)| packages[at].is_conffile(&packages[at].paths[entry].path));
+                    .any(|one| packages[one.at].is_conffile(one.path(packages)));
                 match (one.may_divert(path), other.may_divert(path)) {
                     _ if conffile => return Err(overlap(one, other, path, why)),
                     (false, true) => late.push(next),
@@ -71,17 +61,54 @@ pub(super) fn settle(packages: &mut [Unpacked]) -> Result<Vec<usize>, UnpackErro
                 }
             }
         }
-        winners.insert(winner.0);
+        winners.insert(winner.at);
     }
-    for (at, entry) in lost {
-        let path = packages[at].paths[entry].path.clone();
-        packages[at].lost.insert(path);
+    for owner in lost {
+        let path = owner.path(packages).to_vec();
+        packages[owner.at].lost.insert(path);
     }
-    for (at, entry) in late {
-        let path = packages[at].paths[entry].path.clone();
-        packages[at].late.insert(path);
+    for owner in late {
+        let path = owner.path(packages).to_vec();
+        packages[owner.at].late.insert(path);
     }
     Ok(winners.into_iter().chain(through).collect())
+}
+
+/// What a package makes of a path.
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    /// Which package.
+    at: usize,
+    /// Which of its entries lies there, or below where nothing names the directory.
+    entry: usize,
+    kind: FileType,
+}
+
+impl Owner {
+    fn path(self, packages: &[Unpacked]) -> &[u8] {
+        &packages[self.at].paths[self.entry].path
+    }
+}
+
+/// Whose every path is. Directories that a package only needs for what lies in them count; of a
+/// path that it names twice, its last word does.
+fn owners(packages: &[Unpacked]) -> BTreeMap<Cow<'_, [u8]>, Vec<Owner>> {
+    let mut owners: BTreeMap<Cow<'_, [u8]>, Vec<Owner>> = BTreeMap::new();
+    for (at, package) in packages.iter().enumerate() {
+        for (entry, listed) in package.paths.iter().enumerate() {
+            let path = placed(&listed.path);
+            for end in (0..path.len()).filter(|&end| path[end] == b'/') {
+                let above = owners.entry(Cow::Owned(path[..end].to_vec())).or_default();
+                if above.last().is_none_or(|last| last.at != at) {
+                    above.push(Owner { at, entry, kind: FileType::Directory });
+                }
+            }
+            let here = owners.entry(path).or_default();
+            here.pop_if(|last| last.at == at);
+            here.push(Owner { at, entry, kind: listed.kind });
+        }
+    }
+    owners
 }
 
 fn overlap(one: &Unpacked, other: &Unpacked, path: &[u8], why: &'static str) -> UnpackError {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -127,6 +128,14 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
             return Err(failed(io::Error::other(format!("{LATE} lies behind a link"))));
         }
         unpack_one(file, &aside, &|path| package.late.contains(path))?;
+        for path in &package.late {
+            let path = std::ffi::OsStr::from_bytes(path);
+            if fs_err::symlink_metadata(aside.join(path)).is_err() {
+                let path = path.to_string_lossy();
+                let why = format!("/{path} is a hard link to a file that is not diverted with it");
+                return Err(failed(io::Error::other(why)));
+            }
+        }
     }
     database::write(root, &packages)?;
     writer.finish()?;

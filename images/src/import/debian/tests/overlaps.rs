@@ -73,12 +73,29 @@ impl Site {
     }
 
     fn unpack(&self) -> Result<(), String> {
+        self.unpack_all(&self.packages)
+    }
+
+    fn unpack_all(&self, packages: &[PathBuf]) -> Result<(), String> {
         let root = self.directory.path().join("root");
         if root.exists() {
             fs_err::remove_dir_all(&root).unwrap();
         }
         fs_err::create_dir(&root).unwrap();
-        unpack(&self.packages, &root, "amd64").map_err(|error| error.to_string())
+        unpack(packages, &root, "amd64").map_err(|error| {
+            let source = std::error::Error::source(&error);
+            source.map_or_else(String::new, |source| format!("{source}: ")) + &error.to_string()
+        })
+    }
+
+    /// One package after the other, from the first to the last or the other way round.
+    fn unpack_in_turn(&self, backwards: bool) -> Result<(), String> {
+        let mut packages = self.packages.clone();
+        if backwards {
+            packages.reverse();
+        }
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        alone.install(|| self.unpack_all(&packages))
     }
 
     fn read(&self, path: &str) -> String {
@@ -251,9 +268,108 @@ fn a_link_to_a_directory_is_gone_through() {
             &[],
             &[("./var/run/", Has::Directory), ("./var/run/daemon", Has::File("pid"))],
         );
-    for _ in 0..10 {
-        site.unpack().unwrap();
+    for backwards in [false, true] {
+        site.unpack_in_turn(backwards).unwrap();
         assert_eq!(site.read("run/daemon"), "pid");
+    }
+    // The same where the directory has no entry of its own.
+    let site = Site::new()
+        .package("base", "", &[], &[("./run/", Has::Directory), ("./var/run", Has::Link("/run"))])
+        .package("a-daemon", "", &[], &[("./var/run/daemon", Has::File("pid"))]);
+    for backwards in [false, true] {
+        site.unpack_in_turn(backwards).unwrap();
+        assert_eq!(site.read("run/daemon"), "pid");
+        let link = fs_err::read_link(site.directory.path().join("root/var/run")).unwrap();
+        assert_eq!(link, std::path::Path::new("/run"));
+    }
+}
+
+#[test]
+fn a_file_is_no_directory_of_another_package() {
+    if !is_root() {
+        return;
+    }
+    // The directory is named by no entry.
+    let site = Site::new().package("one", "", &[], &[("./etc/both", Has::File("one"))]).package(
+        "two",
+        "",
+        &[],
+        &[("./etc/both/inside", Has::File("two"))],
+    );
+    // The file is in the way of what lies below, or takes the directory's place.
+    for (backwards, words) in [
+        (false, "openat2(etc/both): package "),
+        (true, "/etc/both is in both one and two, a directory"),
+    ] {
+        let error = site.unpack_in_turn(backwards).unwrap_err();
+        assert!(error.contains(words) && error.contains("two"), "{error}");
+    }
+    // Its last word counts.
+    let twice = [("./etc/both/", Has::Directory), ("./etc/both", Has::File("one"))];
+    let site = Site::new().package("one", "", &[], &twice).package(
+        "two",
+        "",
+        &[],
+        &[("./etc/both/", Has::Directory)],
+    );
+    for backwards in [false, true] {
+        let error = site.unpack_in_turn(backwards).unwrap_err();
+        assert!(error.contains("/etc/both is in both one and two, a directory"), "{error}");
+    }
+}
+
+#[test]
+fn hard_links_lead_to_the_packages_own_file() {
+    if !is_root() {
+        return;
+    }
+    // The loser of one file is the winner of another, so that it is laid down twice.
+    let site = Site::new()
+        .package(
+            "one",
+            "Replaces: two\n",
+            &[],
+            &[
+                ("./usr/a", Has::File("one")),
+                ("./usr/a-too", Has::Same("./usr/a")),
+                ("./usr/b", Has::File("one")),
+            ],
+        )
+        .package("two", "", &[], &[("./usr/b", Has::File("two"))])
+        .package("zoo", "Replaces: one\n", &[], &[("./usr/a", Has::File("zoo"))]);
+    for backwards in [false, true] {
+        site.unpack_in_turn(backwards).unwrap();
+        let read = |name: &str| site.read(&format!("usr/{name}"));
+        assert_eq!([read("a"), read("a-too"), read("b")], ["zoo", "one", "one"]);
+    }
+}
+
+/// What waits until another's file is diverted is there, or the package is refused.
+#[test]
+fn a_diverting_packages_hard_links_wait_with_their_file() {
+    if !is_root() {
+        return;
+    }
+    let both = "dpkg-divert --package two --add --rename /usr/a\ndpkg-divert --package two --add --rename /usr/b\n";
+    let two = || [("./usr/a", Has::File("two")), ("./usr/b", Has::Same("./usr/a"))];
+    let site = Site::new()
+        .package("one", "", &[], &[("./usr/b", Has::File("one"))])
+        .package("two", "", &[("preinst", both)], &two())
+        .package("zoo", "", &[], &[("./usr/a", Has::File("zoo"))]);
+    site.unpack_in_turn(false).unwrap();
+    for name in ["a", "b"] {
+        let late = format!("var/lib/dpkg/goldsmith-late/two/usr/{name}");
+        assert_eq!(site.read(&late), "two");
+    }
+    let alone = Site::new().package("one", "", &[], &[("./usr/b", Has::File("one"))]).package(
+        "two",
+        "",
+        &[("preinst", "dpkg-divert --package two --add --rename /usr/b\n")],
+        &two(),
+    );
+    for backwards in [false, true] {
+        let error = alone.unpack_in_turn(backwards).unwrap_err();
+        assert!(error.contains("/usr/b is a hard link to a file that is not diverted"), "{error}");
     }
 }
 
@@ -274,7 +390,12 @@ fn the_place_of_diverted_files_is_nobodys_link() {
             &preinst,
             &[(link, Has::Link(to)), ("./keys", Has::File("evil"))],
         );
-        let _either_way = site.unpack();
-        assert_eq!(fs_err::read_dir(outside.path()).unwrap().count(), 0, "{link}");
+        for backwards in [false, true] {
+            if site.unpack_in_turn(backwards).is_ok() {
+                assert_eq!(site.read("keys"), "b", "{link}");
+                assert_eq!(site.read("var/lib/dpkg/goldsmith-late/evil/keys"), "evil", "{link}");
+            }
+            assert_eq!(fs_err::read_dir(outside.path()).unwrap().count(), 0, "{link}");
+        }
     }
 }
