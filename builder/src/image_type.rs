@@ -99,6 +99,11 @@ impl ImageType {
         ALL.iter().filter_map(stem).min_by_key(|(_, stem)| stem.len())
     }
 
+    /// Every format.
+    pub fn all() -> [Self; 14] {
+        ALL
+    }
+
     /// All names, for people.
     pub fn names() -> String {
         ALL.map(Self::name).join(", ")

@@ -49,6 +49,13 @@ impl Bootstrap<'_> {
             let image = Image { url: path.display().to_string(), ..Image::default() };
             return self.plan_image(&image, &path, arch);
         }
+        if path.is_dir() && (reference.contains('/') || path.join("oci-layout").is_file()) {
+            let message =
+                format!("{} is a directory, and a tree is taken from a file", path.display());
+            return Err(Failure::new(Kind::Usage, message)
+                .hint("an image layout: `tar -C DIRECTORY -cf IMAGE.oci .` makes an archive of it, and `-t oci` one at once")
+                .hint("a root file system: `tar -C DIRECTORY --xattrs -cf IMAGE.tar .`, as root"));
+        }
         let refs = self.session.store.refs().map_err(|error| store_failure(&error))?;
         if let Some(found) = refs.into_iter().find(|found| found.name == reference) {
             return Ok(stored(reference, found.snapshots, epoch));

@@ -20,7 +20,7 @@ pub struct BuildArgs {
     /// (NAME.oci, an OCI archive), oci-dir (the same as a directory, NAME.oci-dir), docker (NAME.docker.tar, for `docker load`)
     #[arg(short = 't', long = "type", value_name = "TYPE[,TYPE]", default_value = "qcow2")]
     types: String,
-    /// Write checksum files: md5, sha256
+    /// Write checksum files: md5, sha256; a directory (oci-dir) gets none
     #[arg(long, value_name = "SUM", num_args = 0..=1, default_missing_value = "1")]
     checksum: Option<String>,
     /// Size of the whole image in GiB, decimals allowed

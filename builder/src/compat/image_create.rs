@@ -55,13 +55,14 @@ Builds an image from diskimage-builder elements, without root.
   -o NAME                 output, without its ending (default: image)
   -t TYPE[,TYPE]          qcow2, raw, vhd, vhdx, vmdk, vdi, tar, tgz, tar.zst,
                           squashfs (NAME.squash), aci, oci (NAME.oci, an OCI archive),
-                          docker (NAME.docker.tar) (default: qcow2)
+                          oci-dir (the same as a directory), docker (NAME.docker.tar)
+                          (default: qcow2)
   -x                      trace hooks; twice for more
   -u                      do not compress qcow2
   -c                      start from an empty environment but DIB_* and proxies
   -n                      do not add the element base
   -p PACKAGE[,PACKAGE]    install these packages as well
-  --checksum              write NAME.md5 and NAME.sha256
+  --checksum              write NAME.md5 and NAME.sha256, but for oci-dir
   --image-size GIB        size of the whole image
   --image-extra-size MIB  room beside the tree, instead of two thirds of it
   --image-cache DIR       where hooks cache what they download

@@ -97,7 +97,7 @@ impl Settings {
             "the disk of settings",
         );
         let mut sink = RawSink::new(named, SIZE).map_err(|error| failed(&error))?;
-        write(&layout, &tree, &mut sink, &BootFiles { bios: None }, &())
+        write(&layout, &tree, &mut sink, &BootFiles { bios: None })
             .map_err(|error| failed(&error))?;
         Ok(file)
     }

@@ -56,7 +56,12 @@ impl AsideDirectory {
             Err(Errno::INVAL | Errno::NOSYS) => return self.persist_plainly(to),
             Err(error) => return Err(error.into()),
         }
-        renameat_with(CWD, self.0.path(), CWD, to, RenameFlags::EXCHANGE)?;
+        match renameat_with(CWD, self.0.path(), CWD, to, RenameFlags::EXCHANGE) {
+            Ok(()) => {}
+            // Some know the one flag and not the other.
+            Err(Errno::INVAL | Errno::NOSYS) => return self.persist_plainly(to),
+            Err(error) => return Err(error.into()),
+        }
         // Whatever turned up there meanwhile is no layout of ours: it is left under its new name.
         match is_layout(self.0.path()) {
             true => self.0.close(),
@@ -85,8 +90,13 @@ impl AsideDirectory {
         fs_err::rename(to, old.path())?;
         if let Err(error) = fs_err::rename(self.0.path(), to) {
             let kept = old.keep();
-            fs_err::rename(kept, to)?;
-            return Err(error);
+            return Err(match fs_err::rename(&kept, to) {
+                Ok(()) => error,
+                Err(_) => std::io::Error::new(
+                    error.kind(),
+                    format!("{error}; the older one is now {}", kept.display()),
+                ),
+            });
         }
         let _named = self.0.keep();
         old.close()

@@ -67,6 +67,24 @@ pub fn check(request: &Request) -> Result<()> {
     aci_manifest(request).map(drop)
 }
 
+/// What people should know of the outputs that they ask for, before they are made.
+pub fn warnings(request: &Request) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if request.types.contains(&ImageType::Aci) && request.aci_manifest.is_none() {
+        let text = "ACI_MANIFEST names no file: the ACI has no manifest and does not run";
+        warnings.push(text.to_owned());
+    }
+    for kind in request.types.iter().filter(|kind| kind.is_directory()) {
+        if !request.checksums.is_empty() {
+            let name = kind.name();
+            warnings.push(format!(
+                "{name} is a directory and gets no file of checksums: its index names digests"
+            ));
+        }
+    }
+    warnings
+}
+
 /// The manifest of an ACI, when one is wanted and named.
 ///
 /// # Errors

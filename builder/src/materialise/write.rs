@@ -103,7 +103,7 @@ pub fn write(input: JobInput) -> Done<serde_json::Value> {
         for (layout, file) in message.others.iter().zip(files) {
             let file = fs_err::File::from_parts(file, "a disk beside the image");
             let mut sink = RawSink::new(file, layout.size_bytes).map_err(text)?;
-            disk::write(layout, &tree, &mut sink, &BootFiles::default(), &())
+            disk::write(layout, &tree, &mut sink, &BootFiles::default())
                 .map_err(|error| chain(&error))?;
         }
     }
@@ -173,7 +173,7 @@ fn write_disks(
         tee.push(disk_sink(output, file, layout).map_err(text)?);
     }
     let bios = message.bios.clone().map(|(boot_img, core_img)| BiosBoot { boot_img, core_img });
-    disk::write(layout, tree, &mut tee, &BootFiles { bios }, &()).map_err(|error| chain(&error))?;
+    disk::write(layout, tree, &mut tee, &BootFiles { bios }).map_err(|error| chain(&error))?;
     if streams.is_empty() {
         return Ok(());
     }

@@ -13,14 +13,13 @@ use super::prepare::{Prepared, hooks_base, host_directories, prepare};
 use super::run::{Ground, PhaseRun, give};
 use super::session::{CACHE_FULL, Session};
 use super::state::State;
-use crate::base::Trust;
 use crate::block_device;
 use crate::error::{Failure, Kind, Result};
 use crate::hook::HookTree;
 use crate::materialise::built::Packable;
 use crate::materialise::complete::Finished;
 use crate::materialise::{beside, jobs, outputs, unvouched};
-use crate::request::{Backend, ImageType, Request};
+use crate::request::{Backend, Request};
 
 /// Beginnings of paths: a kernel, then programs of LVM.
 const LVM_FILES: [&str; 4] = ["boot/vmlinuz", "usr/sbin/lvm", "sbin/lvm", "usr/bin/lvm"];
@@ -70,11 +69,7 @@ pub fn build(session: &Session, request: &Request) -> Result<Vec<Finished>> {
 /// As [`build`].
 pub fn build_unnamed(session: &Session, request: &Request) -> Result<Built> {
     outputs::check(request)?;
-    if request.types.contains(&ImageType::Aci) && request.aci_manifest.is_none() {
-        session
-            .reporter
-            .warn("ACI_MANIFEST names no file: the ACI has no manifest and does not run");
-    }
+    outputs::warnings(request).into_iter().for_each(|text| session.reporter.warn(text));
     if request.backend == Backend::Loop {
         crate::materialise::loop_host::check(session)?;
     }
@@ -114,12 +109,11 @@ fn build_checked(session: &Session, request: &Request) -> Result<Built> {
     let epoch = chain.epoch;
     let mut build = Build { session, request, prepared: &prepared, ground, epoch, size_kib: None };
     let source = chain.base.as_ref().and_then(|plan| plan.source());
-    if source.is_some_and(|source| source.trust == Trust::Insecure) {
-        // No image without its note, wherever this ends.
-        unvouched::note(request, source)?;
-    }
-    let (finished, done) = build.run(&chain.steps, base)?;
-    unvouched::note(request, source)?;
+    let note = unvouched::Note::begin(request, source)?;
+    let ran = build.run(&chain.steps, base);
+    let noted = note.end(ran.is_ok());
+    let (finished, done) = ran?;
+    noted?.into_iter().for_each(|text| session.reporter.warn(text));
     if let Some(lock) = session.lock.as_ref().filter(|lock| lock.records()) {
         lock.keep(session, request, &prepared.graph, &chain)?;
     }
