@@ -200,16 +200,16 @@ mod tests {
         }
         let bios = BiosBoot { boot_img: vec![0xeb; 512], core_img: noise(100_000) };
         let boot = BootFiles { bios: Some(bios) };
-        write(&layout, &system(), &mut tee, &boot, &()).unwrap();
+        write(&layout, &system(), &mut tee, &boot).unwrap();
         let raw = fs_err::File::open(to.join("gpt.raw")).unwrap();
         let mut stream = VmdkStreamSink::new(at("vmdk-stream"), size, &identity, &vmdk, 2).unwrap();
         copy_raw(&raw, size, &mut stream).unwrap();
         let layout = mbr();
         let mut sink = RawSink::new(create(&to.join("mbr.raw")), layout.size_bytes).unwrap();
-        write(&layout, &system(), &mut sink, &boot, &()).unwrap();
+        write(&layout, &system(), &mut sink, &boot).unwrap();
         let layout = xfs();
         let mut sink = RawSink::new(create(&to.join("xfs.raw")), layout.size_bytes).unwrap();
-        write(&layout, &system(), &mut sink, &BootFiles::default(), &()).unwrap();
+        write(&layout, &system(), &mut sink, &BootFiles::default()).unwrap();
     }
 
     fn archives(to: &Path) {

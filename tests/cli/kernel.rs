@@ -52,10 +52,10 @@ fn create(path: &Path) -> Result<fs_err::File> {
 fn images(env: &TestEnv) -> Result<()> {
     let layout = layout();
     let mut sink = RawSink::new(create(&env.path("disk.raw"))?, layout.size_bytes)?;
-    write(&layout, &tree(), &mut sink, &BootFiles::default(), &())?;
+    write(&layout, &tree(), &mut sink, &BootFiles::default())?;
     let options = Qcow2Options { compression: Compression::Zstd { level: 3 }, threads: 1 };
     let mut sink = Qcow2Sink::new(create(&env.path("disk.qcow2"))?, layout.size_bytes, &options)?;
-    write(&layout, &tree(), &mut sink, &BootFiles::default(), &())?;
+    write(&layout, &tree(), &mut sink, &BootFiles::default())?;
     tree().write_tar(create(&env.path("disk.tar"))?)?;
     Ok(())
 }

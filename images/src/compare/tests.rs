@@ -31,7 +31,7 @@ fn system(change: impl FnOnce(&mut Tree)) -> Tree {
 
 fn disk(path: &Path, layout: &DiskLayout, tree: &Tree) -> Arc<dyn Medium> {
     let mut sink = RawSink::new(create(path), layout.size_bytes).unwrap();
-    write(layout, tree, &mut sink, &BootFiles { bios: None }, &()).unwrap();
+    write(layout, tree, &mut sink, &BootFiles { bios: None }).unwrap();
     drop(sink);
     Arc::new(RawFile::open(path).unwrap())
 }

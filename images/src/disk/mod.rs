@@ -9,7 +9,7 @@
 //! view     the tree, divided by mount points
 //! table    GPT, MBR          boot   GRUB for BIOS
 //! lvm      volume groups on partitions, and volumes as disks of their own
-//! ext4     xfs     fat     swap      one writer for each format; alloc, sweep   what they share
+//! ext4     xfs     fat     swap      one writer for each format; alloc, fields, sweep   what they share
 //! sink     raw file, qcow2 and other formats: every byte once, any order
 //! ```
 
@@ -17,6 +17,7 @@ mod alloc;
 mod boot;
 mod ext4;
 mod fat;
+mod fields;
 pub mod layout;
 mod lvm;
 mod patch;
@@ -37,9 +38,7 @@ pub use patch::{boot_code, fat_volume, frame};
 pub use swap::SwapError;
 pub use table::TableError;
 pub use view::SplitError;
-pub use write::{
-    FilesystemReport, FilesystemUse, Progress, WriteError, WriteReport, write, write_empty,
-};
+pub use write::{FilesystemReport, FilesystemUse, WriteError, WriteReport, write, write_empty};
 pub use xfs::XfsError;
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub fn frame(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
             FsKind::Xfs => {
                 let place = Place { extent, sector_size: layout.sector_size, epoch: layout.epoch };
                 let view = View::empty(&tree, &root);
-                xfs::write(&view, filesystem, &place, &mut sink, &())
+                xfs::write(&view, filesystem, &place, &mut sink)
                     .map_err(|source| WriteError::Xfs { name: name(), source: Box::new(source) })?;
             }
             FsKind::Ext4(_) | FsKind::Vfat(_) => {}
@@ -109,7 +109,7 @@ pub fn fat_volume(
     let views = view::split(&alone, tree, &missing)?;
     let place = Place { extent, sector_size: layout.sector_size, epoch: layout.epoch };
     if let Some(view) = views.first() {
-        fat::write(view, filesystem, options, &place, &mut Fresh(file), &())
+        fat::write(view, filesystem, options, &place, &mut Fresh(file))
             .map_err(|source| WriteError::Vfat { name: filesystem.name.clone(), source })?;
     }
     Ok(())

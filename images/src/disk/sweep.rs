@@ -6,7 +6,6 @@ use std::ops::Range;
 use super::layout::Extent;
 use super::sink::{DiskSink, len_of, offset_of};
 use super::view::{View, display};
-use super::write::Progress;
 use crate::tree::{Entry, FileReader};
 
 /// Bytes of a file that are read at once.
@@ -31,7 +30,6 @@ pub(super) struct Sweep<'s> {
     sink: &'s mut dyn DiskSink,
     extent: Extent,
     view: &'s View<'s>,
-    progress: &'s dyn Progress,
     /// Everything of the extent before this is written.
     at: u64,
     /// The file that was read last, which goes on in a later piece.
@@ -41,13 +39,8 @@ pub(super) struct Sweep<'s> {
 
 impl<'s> Sweep<'s> {
     /// At the beginning of `extent`.
-    pub(super) fn new(
-        sink: &'s mut dyn DiskSink,
-        extent: Extent,
-        view: &'s View<'s>,
-        progress: &'s dyn Progress,
-    ) -> Self {
-        Self { sink, extent, view, progress, at: 0, open: None, buffer: vec![0; CHUNK] }
+    pub(super) fn new(sink: &'s mut dyn DiskSink, extent: Extent, view: &'s View<'s>) -> Self {
+        Self { sink, extent, view, at: 0, open: None, buffer: vec![0; CHUNK] }
     }
 
     /// Writes bytes at an offset of the extent that lies behind all that was written.
@@ -80,7 +73,6 @@ impl<'s> Sweep<'s> {
             fill(&mut reader, part, size).map_err(failed)?;
             self.put(to, part)?;
             let done = offset_of(wanted);
-            self.progress.written(done);
             at += done;
             to += done;
         }

@@ -12,22 +12,9 @@ use super::lvm::{self, Runs};
 use super::sink::{DiskSink, offset_of};
 use super::swap::{self, SwapError};
 use super::table::{self, Fragment, TableError};
-use super::view::{self, Node, SplitError, View};
+use super::view::{self, SplitError, View};
 use super::xfs::{self, XfsError};
 use crate::tree::Tree;
-
-/// Hears how far the writing is. `()` does not listen.
-pub trait Progress {
-    /// Files of `bytes` bytes in all will be written.
-    fn begin(&self, bytes: u64);
-    /// Another `bytes` bytes of files were written.
-    fn written(&self, bytes: u64);
-}
-
-impl Progress for () {
-    fn begin(&self, _bytes: u64) {}
-    fn written(&self, _bytes: u64) {}
-}
 
 /// Why a disk cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -145,12 +132,11 @@ pub fn write(
     tree: &Tree,
     sink: &mut dyn DiskSink,
     boot_files: &BootFiles,
-    progress: &dyn Progress,
 ) -> Result<WriteReport, WriteError> {
     layout.validate()?;
     let missing = view::missing_directories(layout, tree);
     let views = view::split(layout, tree, &missing)?;
-    write_views(layout, &views, sink, boot_files, progress)
+    write_views(layout, &views, sink, boot_files)
 }
 
 /// Writes the layout with nothing in its file systems, none of which need be mounted anywhere.
@@ -166,7 +152,7 @@ pub fn write_empty(
     let tree = Tree::default();
     let root = view::root(layout.epoch);
     let views: Vec<_> = layout.filesystems.iter().map(|_| View::empty(&tree, &root)).collect();
-    write_views(layout, &views, sink, &BootFiles::default(), &())
+    write_views(layout, &views, sink, &BootFiles::default())
 }
 
 fn write_views(
@@ -174,7 +160,6 @@ fn write_views(
     views: &[View<'_>],
     sink: &mut dyn DiskSink,
     boot_files: &BootFiles,
-    progress: &dyn Progress,
 ) -> Result<WriteReport, WriteError> {
     let mut fragments = table::fragments(layout)?;
     let bios_core = match &boot_files.bios {
@@ -182,7 +167,6 @@ fn write_views(
         None => None,
     };
     fragments.extend(lvm::fragments(layout)?);
-    progress.begin(views.iter().map(file_bytes).sum());
     write_outside(layout, &mut fragments, sink)?;
     let mut filesystems = Vec::new();
     for (filesystem, view) in layout.filesystems.iter().zip(views) {
@@ -192,9 +176,9 @@ fn write_views(
         let usage = if let On::Volume { .. } = filesystem.on {
             let inside = Extent { offset: 0, len };
             let mut runs = Runs::new(sink, &extents);
-            write_filesystem(layout, filesystem, view, inside, &mut runs, progress)?
+            write_filesystem(layout, filesystem, view, inside, &mut runs)?
         } else {
-            write_filesystem(layout, filesystem, view, Extent { offset, len }, sink, progress)?
+            write_filesystem(layout, filesystem, view, Extent { offset, len }, sink)?
         };
         filesystems.push(FilesystemReport {
             name: filesystem.name.clone(),
@@ -210,11 +194,6 @@ fn write_views(
 fn extents(layout: &DiskLayout, filesystem: &Filesystem) -> Result<Vec<Extent>, LayoutError> {
     let none = || LayoutError::NoPlace { name: filesystem.name.clone() };
     layout.extents(filesystem).ok_or_else(none)
-}
-
-fn file_bytes(view: &View<'_>) -> u64 {
-    let size = |node: &Node<'_>| if let Node::File { size } = node { *size } else { 0 };
-    view.items.iter().map(|item| size(&item.node)).sum()
 }
 
 /// Writes the fragments, and zeros where neither they nor file systems are.
@@ -254,16 +233,15 @@ fn write_filesystem(
     view: &View<'_>,
     extent: Extent,
     sink: &mut dyn DiskSink,
-    progress: &dyn Progress,
 ) -> Result<FilesystemUse, WriteError> {
     let place = Place { extent, sector_size: layout.sector_size, epoch: layout.epoch };
     let name = || filesystem.name.clone();
     match &filesystem.kind {
-        FsKind::Ext4(options) => ext4::write(view, filesystem, options, &place, sink, progress)
+        FsKind::Ext4(options) => ext4::write(view, filesystem, options, &place, sink)
             .map_err(|source| WriteError::Ext4 { name: name(), source: Box::new(source) }),
-        FsKind::Xfs => xfs::write(view, filesystem, &place, sink, progress)
+        FsKind::Xfs => xfs::write(view, filesystem, &place, sink)
             .map_err(|source| WriteError::Xfs { name: name(), source: Box::new(source) }),
-        FsKind::Vfat(options) => fat::write(view, filesystem, options, &place, sink, progress)
+        FsKind::Vfat(options) => fat::write(view, filesystem, options, &place, sink)
             .map_err(|source| WriteError::Vfat { name: name(), source }),
         FsKind::Swap => {
             swap::write(filesystem, extent, sink)

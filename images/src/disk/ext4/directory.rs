@@ -2,8 +2,8 @@
 //! block, leaves below an index by hash.
 
 use super::super::sink::{len_of, offset_of};
+use super::Fields;
 use super::checksum::Sealer;
-use super::fields::Fields;
 use super::hash::hash;
 
 /// Bytes of an entry without its name.

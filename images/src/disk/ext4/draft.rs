@@ -7,8 +7,8 @@ use std::ops::Range;
 use super::super::layout::{Ext4Options, Filesystem};
 use super::super::sink::{len_of, offset_of};
 use super::super::view::{Item, Node, View, display};
+use super::Fields;
 use super::directory::{Child, DIRECTORY, Directory, Format};
-use super::fields::Fields;
 use super::inode::{FIRST, ROOT, can_say, room};
 use super::xattr::{Stored, store};
 use super::{Ext4Error, Ext4Usage, checksum, geometry, superblock};
@@ -106,7 +106,9 @@ impl<'a> Draft<'a> {
         let ino = match (&item.node, item.path) {
             (_, b"") => ROOT,
             (Node::Dir, LOST_AND_FOUND) => FIRST,
-            (_, LOST_AND_FOUND) => return Err(Ext4Error::LostAndFound),
+            (_, LOST_AND_FOUND) => {
+                return Err(Ext4Error::LostAndFound { path: item.display() });
+            }
             (Node::Link(first), _) => numbers.get(first).copied().ok_or_else(orphan)?,
             _ => 10 + offset_of(self.inodes.len()),
         };

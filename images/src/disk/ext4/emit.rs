@@ -3,7 +3,7 @@
 use super::super::sink::{DiskSink, len_of};
 use super::super::sweep::Sweep;
 use super::super::view::View;
-use super::super::write::{Place, Progress};
+use super::super::write::Place;
 use super::Ext4Error;
 use super::draft::Content;
 use super::inode;
@@ -15,9 +15,8 @@ pub(super) fn emit(
     view: &View<'_>,
     place: &Place,
     sink: &mut dyn DiskSink,
-    progress: &dyn Progress,
 ) -> Result<(), Ext4Error> {
-    let mut sweep = Sweep::new(sink, place.extent, view, progress);
+    let mut sweep = Sweep::new(sink, place.extent, view);
     for piece in &plan.pieces {
         match &piece.what {
             What::Bytes(bytes) => sweep.put(piece.at, bytes)?,

@@ -2,8 +2,8 @@
 
 use super::super::alloc::{Allocator, Extent};
 use super::Ext4Error;
+use super::Fields;
 use super::checksum::Sealer;
-use super::fields::Fields;
 
 const MAGIC: u64 = 0xf30a;
 const HEADER: u64 = 12;

@@ -1,8 +1,8 @@
 //! What groups say of themselves: descriptors and bitmaps.
 
 use super::super::alloc::{Allocator, set};
+use super::Fields;
 use super::checksum::Sealer;
-use super::fields::Fields;
 use super::geometry::Geometry;
 
 /// No inode is used, and the bitmap is not written.

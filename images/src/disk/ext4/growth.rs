@@ -1,7 +1,7 @@
 //! The reserve for growth (`resize_inode`): blocks behind the descriptors that an inode of the
 //! file system's own holds, the first copy's as blocks of numbers of the others.
 
-use super::fields::Fields;
+use super::Fields;
 use super::geometry::Geometry;
 use super::inode::Inode;
 

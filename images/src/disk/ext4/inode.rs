@@ -1,7 +1,7 @@
 //! Inodes.
 
+use super::Fields;
 use super::checksum::Sealer;
-use super::fields::Fields;
 use super::superblock::EXTRA;
 
 /// The root directory's number.

@@ -1,9 +1,10 @@
 //! An empty journal.
 
+use super::super::fields::{Big, Fields};
+
 /// Its first block: everything else may be anything. Numbers are big-endian.
 pub(super) fn superblock(blocks: u64, block: u64) -> Vec<u8> {
-    let low = |value: u64| [4, 5, 6, 7].map(|at| value.to_be_bytes()[at]);
-    let mut bytes = vec![0; 1024];
+    let mut first = Fields::<Big>::new(1024);
     for (at, value) in [
         (0x00, 0xc03b_3998), // magic
         (0x04, 4),           // a superblock, version 2
@@ -13,9 +14,7 @@ pub(super) fn superblock(blocks: u64, block: u64) -> Vec<u8> {
         (0x18, 1), // first sequence number
         (0x40, 1), // users
     ] {
-        for (to, byte) in bytes.iter_mut().skip(at).zip(low(value)) {
-            *to = byte;
-        }
+        first.u32(at, value);
     }
-    bytes
+    first.done()
 }

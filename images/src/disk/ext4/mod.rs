@@ -5,7 +5,7 @@
 //! geometry   the numbers of a size: groups, tables, the reserve for growth
 //! draft      inodes and what each of them needs       directory, hash, xattr, acl
 //! plan       a place for everything                   extents, groups, growth, journal
-//! emit       the bytes, in ascending order            superblock, inode, checksum, fields
+//! emit       the bytes, in ascending order            superblock, inode, checksum
 //! ```
 //!
 //! Blocks and inodes are given out one after the other, so that what is used of a group is
@@ -22,7 +22,6 @@ mod directory;
 mod draft;
 mod emit;
 mod extents;
-mod fields;
 mod geometry;
 mod groups;
 mod growth;
@@ -41,12 +40,15 @@ use super::layout::{Ext4Options, Filesystem};
 use super::sink::DiskSink;
 use super::sweep::SweepError;
 use super::view::View;
-use super::write::{FilesystemUse, Place, Progress};
+use super::write::{FilesystemUse, Place};
 use draft::Draft;
 use geometry::Geometry;
 use plan::Plan;
 
 pub use usage::Ext4Usage;
+
+/// A structure of ext4 that is being filled in.
+type Fields = super::fields::Fields<super::fields::Little>;
 
 /// Why an ext4 cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -156,8 +158,11 @@ pub enum Ext4Error {
         path: String,
     },
     /// The name that every ext4 has for what a check finds.
-    #[error("/lost+found is no directory in the tree, which an ext4 needs it to be")]
-    LostAndFound,
+    #[error("{path} is no directory in the tree, which an ext4 needs it to be")]
+    LostAndFound {
+        /// Path in the tree.
+        path: String,
+    },
     /// A name without its directory, or a link without its file.
     #[error("{path} has no parent directory or link target in the tree")]
     Orphan {
@@ -226,7 +231,6 @@ pub(super) fn write(
     options: &Ext4Options,
     place: &Place,
     sink: &mut dyn DiskSink,
-    progress: &dyn Progress,
 ) -> Result<FilesystemUse, Ext4Error> {
     let len = place.extent.len;
     let geometry = geometry_of(len, options)?;
@@ -234,7 +238,7 @@ pub(super) fn write(
     let usage = draft.usage;
     check_room(&geometry, &usage, options, len)?;
     let plan = Plan::new(geometry, draft, filesystem, options, place.epoch)?;
-    emit::emit(&plan, view, place, sink, progress)?;
+    emit::emit(&plan, view, place, sink)?;
     let g = &plan.geometry;
     Ok(FilesystemUse {
         used_bytes: (g.blocks - plan.free_blocks) * g.block,

@@ -3,8 +3,8 @@
 use uuid::Uuid;
 
 use super::super::layout::{Ext4Options, Filesystem};
+use super::Fields;
 use super::checksum::{Sealer, crc};
-use super::fields::Fields;
 use super::geometry::Geometry;
 use super::inode::{FIRST, Inode, JOURNAL};
 

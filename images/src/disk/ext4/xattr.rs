@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::super::sink::{len_of, offset_of};
 use super::super::view::Item;
+use super::Fields;
 use super::checksum::Sealer;
-use super::fields::Fields;
 use super::{Ext4Error, acl};
 
 const MAGIC: u64 = 0xea02_0000;

@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use super::layout::{Extent, Filesystem, VfatOptions};
 use super::sink::{DiskSink, len_of, offset_of};
 use super::view::{View, display};
-use super::write::{FilesystemUse, Place, Progress};
+use super::write::{FilesystemUse, Place};
 use crate::tree::{Entry, Tree};
 use geometry::{Bits, FATS, Geometry};
 use plan::{Plan, Planned};
@@ -133,7 +133,6 @@ pub(super) fn write(
     options: &VfatOptions,
     place: &Place,
     sink: &mut dyn DiskSink,
-    progress: &dyn Progress,
 ) -> Result<FilesystemUse, FatError> {
     let (g, label) = form(place.extent, place.sector_size, &filesystem.label, options)?;
     let plan = plan::plan(view, &g, label.is_some())?;
@@ -146,7 +145,7 @@ pub(super) fn write(
         let sector = g.reserved + copy * g.fat_sectors;
         sink.data(base + sector * g.sector, &table)?;
     }
-    let mut writer = Writer { tree: view.tree, g: &g, base, sink, progress };
+    let mut writer = Writer { tree: view.tree, g: &g, base, sink };
     writer.contents(&plan, label.as_ref(), place.epoch)?;
     let end = g.root_offset() + g.root_sectors * g.sector + plan.used_clusters * g.cluster();
     sink.zeros(base + end, place.extent.len - end)?;
@@ -163,7 +162,6 @@ struct Writer<'w> {
     g: &'w Geometry,
     base: u64,
     sink: &'w mut dyn DiskSink,
-    progress: &'w dyn Progress,
 }
 
 impl Writer<'_> {
@@ -210,7 +208,6 @@ impl Writer<'_> {
             reader.read_exact(bytes).map_err(broken)?;
             self.sink.data(at + done, bytes)?;
             done += offset_of(step);
-            self.progress.written(offset_of(step));
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ fn image(tree: &Tree, mib: u64, sector_size: u32, bits: Option<u8>, path: &Path)
     let extent = Extent { offset: 0, len: layout.size_bytes };
     let place = Place { extent, sector_size, epoch: layout.epoch };
     let mut sink = RawSink::new(create(path), layout.size_bytes).unwrap();
-    let usage = write(&views[0], filesystem, &options, &place, &mut sink, &())?;
+    let usage = write(&views[0], filesystem, &options, &place, &mut sink)?;
     sink.finish()?;
     Ok(usage)
 }

@@ -3,13 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{DiskLayout, Filesystem, FsKind, On, Partition, PartitionKind, Table};
-use crate::disk::{ext4, fat, swap};
+use crate::disk::{ext4, fat, swap, xfs};
 
 /// Sectors of a GPT's partition array at the least: 16 KiB.
 const GPT_ARRAY_BYTES: u64 = 16384;
-
-/// The smallest xfs that mkfs.xfs(8) makes.
-const LEAST_XFS: u64 = 300 << 20;
 
 /// Why a layout cannot be written.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -248,7 +245,6 @@ impl DiskLayout {
             if !self.has_place(fs.on) || !places.insert(fs.on) {
                 return Err(LayoutError::NoPlace { name: fs.name.clone() });
             }
-            self.check_format(fs)?;
             let max = match fs.kind {
                 FsKind::Vfat(_) => 11,
                 FsKind::Xfs => 12,
@@ -258,6 +254,7 @@ impl DiskLayout {
                 let (name, label) = (fs.name.clone(), fs.label.clone());
                 return Err(LayoutError::LabelTooLong { name, label, max });
             }
+            self.check_format(fs)?;
             if let Some(mount_point) = &fs.mount_point
                 && (!is_normal(mount_point) || !mount_points.insert(mount_point))
             {
@@ -278,8 +275,8 @@ impl DiskLayout {
         let impossible = |reason: String| LayoutError::Impossible { name: name(), reason };
         let len = self.extents(fs).unwrap_or_default().iter().map(|extent| extent.len).sum();
         match &fs.kind {
-            FsKind::Xfs if len < LEAST_XFS => {
-                let least = LEAST_XFS;
+            FsKind::Xfs if len < xfs::LEAST => {
+                let least = xfs::LEAST;
                 Err(LayoutError::TooSmall { name: name(), len, format: "xfs", least })
             }
             FsKind::Xfs if self.sector_size != 512 => {

@@ -19,8 +19,6 @@ pub struct Checksums {
     pub sha256: String,
     /// MD5 in lower-case hexadecimal, or nothing when it was not asked for.
     pub md5: Option<String>,
-    /// Length of the file.
-    pub len: u64,
 }
 
 /// Reads a file once and hashes it, both digests in parallel. Holes are hashed, not read.
@@ -39,7 +37,6 @@ pub fn checksums(path: &Path, with_md5: bool) -> io::Result<Checksums> {
     Ok(Checksums {
         sha256: hex::encode(hasher.sha256.finalize()),
         md5: hasher.md5.map(|m| hex::encode(m.finalize())),
-        len,
     })
 }
 

@@ -14,7 +14,7 @@ use super::{DiskSink, len_of};
 const CHUNK: u64 = 4 << 20;
 
 /// Copies the first `size` bytes of `file` into `sink` and finishes it; holes are passed on
-/// as zeros without being read.
+/// as zeros without being read, where the file system says where they are.
 ///
 /// # Errors
 ///
@@ -27,6 +27,8 @@ pub fn copy_raw(file: &File, size: u64, sink: &mut dyn DiskSink) -> io::Result<(
             Ok(data) => data.min(size),
             // No data behind `at`.
             Err(Errno::NXIO) => size,
+            // A file system that knows no holes, or does not say where they are.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => at,
             Err(error) => return Err(error.into()),
         };
         if data > at {
@@ -34,7 +36,11 @@ pub fn copy_raw(file: &File, size: u64, sink: &mut dyn DiskSink) -> io::Result<(
             at = data;
             continue;
         }
-        let hole = seek(file.as_fd(), SeekFrom::Hole(at))?.min(size);
+        let hole = match seek(file.as_fd(), SeekFrom::Hole(at)) {
+            Ok(hole) => hole.min(size),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => size,
+            Err(error) => return Err(error.into()),
+        };
         while at < hole {
             let len = CHUNK.min(hole - at);
             let part = buffer.get_mut(..len_of(len)).ok_or(io::ErrorKind::InvalidInput)?;

@@ -103,7 +103,7 @@ fn boots(disk: &Path, format: &str, firmware: &[&str]) {
 fn qcow2(layout: &DiskLayout, tree: &Tree, boot: &BootFiles, path: &Path) {
     let options = Qcow2Options { compression: Compression::Zlib { level: 6 }, threads: 2 };
     let mut sink = Qcow2Sink::new(create(path), layout.size_bytes, &options).unwrap();
-    write(layout, tree, &mut sink, boot, &()).unwrap();
+    write(layout, tree, &mut sink, boot).unwrap();
 }
 
 #[test]

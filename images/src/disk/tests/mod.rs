@@ -124,7 +124,7 @@ fn grub() -> BootFiles {
 
 fn raw(layout: &DiskLayout, path: &Path) -> WriteReport {
     let mut sink = RawSink::new(create(path), layout.size_bytes).unwrap();
-    write(layout, &system(), &mut sink, &grub(), &()).unwrap()
+    write(layout, &system(), &mut sink, &grub()).unwrap()
 }
 
 /// The bytes of a file system, as a file of their own.
@@ -210,12 +210,12 @@ fn a_bare_file_system_starts_at_the_first_byte() {
     let root = filesystem("root", On::Partition(9), ext4_kind(), Some("/"));
     let layout = DiskLayout::bare(64 * MIB, EPOCH, root);
     let mut sink = RawSink::new(create(&disk), layout.size_bytes).unwrap();
-    write(&layout, &system(), &mut sink, &BootFiles::default(), &()).unwrap();
+    write(&layout, &system(), &mut sink, &BootFiles::default()).unwrap();
     if have("e2fsck") {
         run("e2fsck", &["-fn", disk.to_str().unwrap()]);
     }
     let mut sink = RawSink::new(create(&disk), layout.size_bytes).unwrap();
-    let error = write(&layout, &system(), &mut sink, &grub(), &()).unwrap_err();
+    let error = write(&layout, &system(), &mut sink, &grub()).unwrap_err();
     assert!(matches!(error, WriteError::Boot(BootError::NoTable)), "{error}");
 }
 
@@ -229,7 +229,7 @@ fn a_qcow2_holds_the_same_disk_twice_over() {
             let path = scratch.path().join(name);
             let options = Qcow2Options { compression: Compression::Zstd { level: 3 }, threads };
             let mut sink = Qcow2Sink::new(create(&path), layout.size_bytes, &options).unwrap();
-            write(&layout, &system(), &mut sink, &grub(), &()).unwrap();
+            write(&layout, &system(), &mut sink, &grub()).unwrap();
             path
         };
         let (one, two) = (qcow2("one", 1), qcow2("two", 3));
@@ -250,7 +250,7 @@ fn missing_mount_points_are_made() {
     let layout = gpt_layout();
     let mut sink = RawSink::new(create(&disk), layout.size_bytes).unwrap();
     let bare = tree(vec![dir(""), file("f", b"x")]);
-    let report = write(&layout, &bare, &mut sink, &BootFiles::default(), &()).unwrap();
+    let report = write(&layout, &bare, &mut sink, &BootFiles::default()).unwrap();
     if have("debugfs") {
         let root = part(&report, 1, &disk);
         assert!(list(&root, "stat /boot/efi").contains("Mode:  0755"));
@@ -263,7 +263,7 @@ fn a_tree_that_does_not_suit_the_layout_is_refused() {
         let mut layout = mbr_layout();
         change(&mut layout);
         let mut sink = Nowhere;
-        write(&layout, tree, &mut sink, &BootFiles::default(), &()).unwrap_err()
+        write(&layout, tree, &mut sink, &BootFiles::default()).unwrap_err()
     };
     let cause = |error: WriteError| {
         use std::error::Error;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::super::sink::{len_of, offset_of};
 use super::super::view::Item;
 use super::XfsError;
-use super::fields::Fields;
+use super::fields::{Fields, sealed};
 use super::geometry::BLOCK;
 use super::hash::hash;
 
@@ -90,7 +90,7 @@ pub(super) fn block(
         fields.u16(64, offset_of(entries));
         fields.u16(66, offset_of(end - entries));
     }
-    Some(fields.sealed(12))
+    Some(sealed(fields, 12))
 }
 
 fn attribute<'a>(

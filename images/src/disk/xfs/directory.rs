@@ -1,7 +1,7 @@
 //! Directories: within the inode, in one block, or in data blocks with an index of hashes.
 
 use super::super::sink::{len_of, offset_of};
-use super::fields::Fields;
+use super::fields::{Fields, sealed};
 use super::geometry::BLOCK;
 use super::hash::hash;
 
@@ -51,7 +51,7 @@ impl Block {
     /// The bytes, for the block of the disk that it gets.
     pub(super) fn bytes(mut self, place: u64) -> Vec<u8> {
         self.fields.u64(self.place, place * 8);
-        self.fields.sealed(self.checksum)
+        sealed(self.fields, self.checksum)
     }
 }
 

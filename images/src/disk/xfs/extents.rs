@@ -3,7 +3,7 @@
 use super::super::alloc::{Allocator, Extent};
 use super::super::sink::{len_of, offset_of};
 use super::XfsError;
-use super::fields::Fields;
+use super::fields::{Fields, sealed};
 use super::geometry::{BLOCK, Geometry, parts};
 
 /// The most blocks of one extent.
@@ -85,7 +85,7 @@ pub(super) fn fork(
             } else {
                 split(&mut node, len_of(HEADER), IN_BLOCK, bytes);
             }
-            nodes.push((place, node.sealed(64)));
+            nodes.push((place, sealed(node, 64)));
             above.push((*first, geometry.stored(place)));
         }
         level += 1;

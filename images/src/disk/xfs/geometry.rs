@@ -22,7 +22,7 @@ pub(super) const HEAD: u64 = 9;
 /// The group's block where inodes begin: the first behind the head that is aligned.
 pub(super) const FIRST_CHUNK: u64 = 12;
 /// What mkfs.xfs(8) makes no file system below.
-pub(super) const LEAST: u64 = 300 << 20;
+pub(in crate::disk) const LEAST: u64 = 300 << 20;
 /// Records of chunks in a block.
 pub(super) const CHUNKS_IN_LEAF: u64 = (BLOCK - 56) / 16;
 /// Leaves of an inner block of a list of chunks.

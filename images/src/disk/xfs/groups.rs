@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::alloc::Allocator;
 use super::super::sink::{len_of, offset_of};
-use super::fields::Fields;
+use super::fields::{Fields, sealed};
 use super::geometry::{
     BLOCK, CHUNK, CHUNK_BLOCKS, CHUNKS_IN_LEAF, FIRST_CHUNK, Geometry, LEAVES_IN_NODE, SECTOR,
     parts,
@@ -73,7 +73,7 @@ impl Groups<'_> {
             agf.u32(at, value);
         }
         agf.bytes(64, self.uuid.as_bytes());
-        head.extend(agf.sealed(216));
+        head.extend(sealed(agf, 216));
         let mut agi = self.header(b"XAGI", number);
         for (at, value) in [
             (16, chunks * CHUNK),
@@ -89,7 +89,7 @@ impl Groups<'_> {
         }
         agi.bytes(40, &[0xff; 256]);
         agi.bytes(296, self.uuid.as_bytes());
-        head.extend(agi.sealed(312));
+        head.extend(sealed(agi, 312));
         head.extend(self.spare_list(number));
         head.resize(len_of(BLOCK - SECTOR), 0);
         let pairs = |list: &[(u64, u64)]| -> Vec<[u64; 2]> {
@@ -115,7 +115,7 @@ impl Groups<'_> {
         for (n, block) in SPARE.enumerate() {
             agfl.u32(36 + 4 * (n + 1), block);
         }
-        agfl.sealed(32)
+        sealed(agfl, 32)
     }
 
     /// First inode within the group, free inodes and their bits, of each chunk; `before` are
@@ -154,7 +154,7 @@ impl Groups<'_> {
             root.u32(at + 4 * len_of(LEAVES_IN_NODE), block);
             leaves.push((self.geometry.start(number) + block, chunk_records(tree, part)));
         }
-        (root.sealed(52), leaves)
+        (sealed(root, 52), leaves)
     }
 
     /// A header of a group, without what is its own.
@@ -196,7 +196,7 @@ fn filled(mut tree: Fields, records: &[[u64; 2]]) -> Vec<u8> {
         tree.u32(at, *a);
         tree.u32(at + 4, *b);
     }
-    tree.sealed(52)
+    sealed(tree, 52)
 }
 
 fn chunk_records(mut tree: Fields, records: &[(u64, u64, u64)]) -> Vec<u8> {
@@ -206,5 +206,5 @@ fn chunk_records(mut tree: Fields, records: &[(u64, u64, u64)]) -> Vec<u8> {
         tree.u32(at + 4, *free);
         tree.u64(at + 8, *bits);
     }
-    tree.sealed(52)
+    sealed(tree, 52)
 }

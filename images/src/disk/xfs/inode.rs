@@ -1,6 +1,6 @@
 //! Inodes.
 
-use super::fields::Fields;
+use super::fields::{Fields, sealed};
 use super::geometry::INODE;
 
 /// Bytes of an inode in front of its forks.
@@ -102,13 +102,13 @@ impl Inode {
         if let Some(fork) = self.fork {
             i.bytes(data + super::super::sink::len_of(fork), &self.attributes);
         }
-        i.sealed(100)
+        sealed(i, 100)
     }
 }
 
 /// An inode that nothing uses.
 pub(super) fn unused(ino: u64, uuid: uuid::Uuid) -> Vec<u8> {
-    core(ino, uuid).sealed(100)
+    sealed(core(ino, uuid), 100)
 }
 
 fn core(ino: u64, uuid: uuid::Uuid) -> Fields {

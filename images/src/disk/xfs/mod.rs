@@ -30,20 +30,27 @@ use std::io;
 
 use super::alloc::NoSpace;
 use super::layout::Filesystem;
-use super::sink::DiskSink;
+use super::sink::{DiskSink, len_of};
 use super::sweep::{Sweep, SweepError};
 use super::view::View;
-use super::write::{FilesystemUse, Place, Progress};
+use super::write::{FilesystemUse, Place};
 use draft::Draft;
-use geometry::{BLOCK, Geometry};
+pub(super) use geometry::LEAST;
+use geometry::{BLOCK, Geometry, INODE};
 use plan::{Plan, What};
+
+/// How many inodes are put together at a time: 8 MiB.
+const AT_ONCE: u64 = (8 << 20) / INODE;
 
 /// Why an xfs cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum XfsError {
     /// Too small for any xfs, or for the inodes.
-    #[error("{len} bytes are too few for an xfs of {inodes} files: it needs 300 MiB at the least")]
+    #[error(
+        "{} MiB are too few for an xfs of {inodes} files, which has {} MiB at the least: raise the image's size",
+        .len >> 20, LEAST >> 20
+    )]
     TooSmall {
         /// Length of the partition.
         len: u64,
@@ -128,18 +135,21 @@ pub(super) fn write(
     filesystem: &Filesystem,
     place: &Place,
     sink: &mut dyn DiskSink,
-    progress: &dyn Progress,
 ) -> Result<FilesystemUse, XfsError> {
     let draft = Draft::of(view)?;
     let (len, inodes) = (place.extent.len, draft::count(&draft));
     let geometry = Geometry::new(len, inodes).ok_or(XfsError::TooSmall { len, inodes })?;
     let plan = Plan::new(geometry, &draft, filesystem, place.epoch)?;
-    let mut sweep = Sweep::new(sink, place.extent, view, progress);
+    let mut sweep = Sweep::new(sink, place.extent, view);
     for piece in &plan.pieces {
         match &piece.what {
             What::Bytes(bytes) => sweep.put(piece.at, bytes)?,
             What::Inodes { first, count } => {
-                sweep.put(piece.at, &plan.table(*first, *count, place.epoch))?;
+                for done in (0..*count).step_by(len_of(AT_ONCE)) {
+                    let some = AT_ONCE.min(count - done);
+                    let bytes = plan.table(first + done, some, place.epoch);
+                    sweep.put(piece.at + done * INODE, &bytes)?;
+                }
             }
             What::File { entry, size, from, len } => {
                 sweep.copy(entry, *size, *from..from + len, piece.at)?;

@@ -8,7 +8,7 @@ use super::attribute::{self, attributes};
 use super::directory::{Child, Directory};
 use super::draft::{Content, Draft, Drafted, Name, count};
 use super::extents::{self, LONGEST};
-use super::fields::Fields;
+use super::fields::{Fields, sealed};
 use super::geometry::{BLOCK, CHUNK, FIRST_CHUNK, Geometry};
 use super::groups::Groups;
 use super::inode::{Form, Inode, LITERAL, NEW_BITMAP};
@@ -231,7 +231,7 @@ impl<'a> Plan<'a> {
         block.u64(32, ino);
         block.u64(40, place * 8);
         block.bytes(LINK_HEADER, target);
-        block.sealed(12)
+        sealed(block, 12)
     }
 
     /// Adds the file system's own blocks.

@@ -1,7 +1,7 @@
 //! The superblock, the same in front of every group.
 
 use super::super::layout::Filesystem;
-use super::fields::Fields;
+use super::fields::{Fields, sealed};
 use super::geometry::{BLOCK, CHUNK, Geometry, INODE, SECTOR};
 
 /// Version 5, with attributes, links of 32 bits, aligned inodes, log of version 2, flags of
@@ -49,5 +49,5 @@ pub(super) fn bytes(g: &Geometry, filesystem: &Filesystem, inodes: u64, free: u6
     s.u32(204, FEATURES);
     s.u32(212, READ_ONLY);
     s.u32(216, INCOMPATIBLE);
-    s.sealed(224)
+    sealed(s, 224)
 }

@@ -28,16 +28,23 @@ fn image(tree: &Tree, len: u64, path: &Path) -> Result<FilesystemUse, XfsError> 
     let views = view::split(&layout, tree, &[]).unwrap();
     let place = Place { extent: Extent { offset: 0, len }, sector_size: 512, epoch: EPOCH };
     let mut sink = RawSink::new(create(path), len).unwrap();
-    let usage = write(&views[0], &layout.filesystems[0], &place, &mut sink, &())?;
+    let usage = write(&views[0], &layout.filesystems[0], &place, &mut sink)?;
     sink.finish().map_err(XfsError::Sink)?;
     Ok(usage)
 }
 
 /// Writes the tree and compares what `xfs_repair` and our own reader find.
 fn check(tree: &Tree, len: u64, path: &Path) {
-    image(tree, len, path).unwrap();
+    let usage = image(tree, len, path).unwrap();
     if have("xfs_repair") {
         run("xfs_repair", &["-n", "-f", path.to_str().unwrap()]);
+    }
+    if have("xfs_db") {
+        let words = ["-f", "-c", "sb 0", "-c", "p dblocks fdblocks", path.to_str().unwrap()];
+        let shown = run("xfs_db", &words);
+        let number = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+        let numbers: Vec<_> = shown.lines().map(number).collect();
+        assert_eq!(usage.used_bytes, (numbers[0] - numbers[1]) * BLOCK, "{shown}");
     }
     let disk: Arc<dyn Medium> = Arc::new(RawFile::open(path).unwrap());
     same(tree, &System::whole(&disk, Format::Xfs).unwrap().tree(b"").unwrap());
@@ -185,7 +192,7 @@ fn what_cannot_be_stored_is_named() {
         assert!(error.to_string().contains(expected), "{error}: no {expected}");
     }
     let error = image(&tree(vec![dir("")]), 299 * MIB, &path).unwrap_err();
-    assert!(error.to_string().contains("needs 300 MiB"), "{error}");
+    assert!(error.to_string().contains("has 300 MiB at the least"), "{error}");
     let full = tree(vec![dir(""), file("big", &noise(250 << 20))]);
     assert!(matches!(image(&full, 300 * MIB, &path), Err(XfsError::NoSpace)));
 }

@@ -145,7 +145,7 @@ fn with_esp() -> Tree {
 
 fn raw(layout: &DiskLayout, tree: &Tree, path: &Path) {
     let mut sink = RawSink::new(create(path), layout.size_bytes).unwrap();
-    write(layout, tree, &mut sink, &BootFiles::default(), &()).unwrap();
+    write(layout, tree, &mut sink, &BootFiles::default()).unwrap();
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_qcow2_holds_the_same_system() {
     let options = Qcow2Options { compression: Compression::Zstd { level: 1 }, threads: 1 };
     let layout = gpt(512);
     let mut sink = Qcow2Sink::new(create(&path), layout.size_bytes, &options).unwrap();
-    write(&layout, &os(), &mut sink, &BootFiles::default(), &()).unwrap();
+    write(&layout, &os(), &mut sink, &BootFiles::default()).unwrap();
     let disk: Arc<dyn Medium> = Arc::new(Qcow2::open(&path).unwrap());
     let tree = System::find(&disk).unwrap().tree(b"boot").unwrap();
     let kernel = tree.get(b"boot/vmlinuz-1").unwrap();

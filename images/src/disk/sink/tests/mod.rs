@@ -147,7 +147,7 @@ fn checksums_are_those_of_the_file() {
     let sums = checksums(&path, true).unwrap();
     assert_eq!(sums.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert_eq!(sums.md5.as_deref(), Some("900150983cd24fb0d6963f7d28e17f72"));
-    assert_eq!((sums.len, checksums(&path, false).unwrap().md5), (3, None));
+    assert_eq!(checksums(&path, false).unwrap().md5, None);
 }
 
 #[test]
