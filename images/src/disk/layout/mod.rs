@@ -8,6 +8,7 @@ mod check;
 mod check_volumes;
 mod ext4_features;
 mod filesystem;
+mod gpt_codes;
 mod ids;
 mod table;
 mod volume;

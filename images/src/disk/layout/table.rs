@@ -77,7 +77,7 @@ impl Partition {
     }
 }
 
-/// GPT partition types, and their short codes as `sgdisk` writes them.
+/// GPT partition types that goldsmith itself asks for, and the codes of all that `sgdisk` has.
 pub mod type_guid {
     use uuid::{Uuid, uuid};
 
@@ -87,42 +87,17 @@ pub mod type_guid {
     pub const ESP: Uuid = uuid!("C12A7328-F81F-11D2-BA4B-00A0C93EC93B");
     /// BIOS boot partition, `EF02`.
     pub const BIOS_BOOT: Uuid = uuid!("21686148-6449-6E6F-744E-656564454649");
-    /// Linux swap, `8200`.
-    pub const SWAP: Uuid = uuid!("0657FD6D-A4AB-43C4-84E5-0933C84B4F4F");
     /// Linux LVM, `8E00`.
     pub const LVM: Uuid = uuid!("E6D6D379-F507-44C2-A23C-238F2A3DF928");
-    /// Linux RAID, `FD00`.
-    pub const RAID: Uuid = uuid!("A19D880F-05FC-4D3B-A006-743F0F84911E");
-    /// Microsoft basic data, `0700`.
-    pub const BASIC_DATA: Uuid = uuid!("EBD0A0A2-B9E5-4433-87C0-68B6B72699C7");
-    /// Linux root, x86-64, `8304`.
-    pub const ROOT_X86_64: Uuid = uuid!("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709");
-    /// Linux root, 32-bit x86, `8303`.
-    pub const ROOT_X86: Uuid = uuid!("44479540-F297-41B2-9AF7-D131D5F0458A");
-    /// Linux root, 64-bit ARM, `8305`.
-    pub const ROOT_ARM64: Uuid = uuid!("B921B045-1DF0-41C3-AF44-4C6F280D3FAE");
-    /// Linux /home, `8302`.
-    pub const HOME: Uuid = uuid!("933AC7E1-2EB4-4F13-B844-0E14E2AEF915");
     /// PowerPC PReP boot, `4100`.
     pub const PREP: Uuid = uuid!("9E1A2D38-C612-4316-AA26-8B49521E5A8B");
 
     /// The type behind a short code (`EF00`, also with `0x`) or a GUID written out.
     pub fn parse(code: &str) -> Option<Uuid> {
         let bare = code.strip_prefix("0x").or_else(|| code.strip_prefix("0X")).unwrap_or(code);
-        match bare.to_ascii_uppercase().as_str() {
-            "8300" => Some(LINUX),
-            "EF00" => Some(ESP),
-            "EF02" => Some(BIOS_BOOT),
-            "8200" => Some(SWAP),
-            "8E00" => Some(LVM),
-            "FD00" => Some(RAID),
-            "0700" => Some(BASIC_DATA),
-            "8302" => Some(HOME),
-            "8303" => Some(ROOT_X86),
-            "8304" => Some(ROOT_X86_64),
-            "8305" => Some(ROOT_ARM64),
-            "4100" => Some(PREP),
-            _ if bare.len() == 36 => Uuid::parse_str(bare).ok(),
+        match bare.len() {
+            4 => u16::from_str_radix(bare, 16).ok().and_then(super::super::gpt_codes::guid),
+            36 => Uuid::parse_str(bare).ok(),
             _ => None,
         }
     }

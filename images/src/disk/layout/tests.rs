@@ -102,6 +102,9 @@ fn gpt_types_are_known_by_code_and_by_guid() {
     assert_eq!(type_guid::parse("ef02"), Some(type_guid::BIOS_BOOT));
     assert_eq!(type_guid::parse("0x4100"), Some(type_guid::PREP));
     assert_eq!(type_guid::parse("0fc63daf-8483-4772-8e79-3d69d8477de4"), Some(type_guid::LINUX));
-    assert_eq!(type_guid::parse("nonsense"), None);
+    assert!(type_guid::parse("fd00").is_some() && type_guid::parse("ea00").is_some());
+    for none in ["nonsense", "ffff", "+f00", "", "0x"] {
+        assert_eq!(type_guid::parse(none), None, "{none}");
+    }
     assert_ne!(type_guid::LINUX, Uuid::nil());
 }
