@@ -14,8 +14,9 @@ mod tests {
 
     use super::BYTES;
     use crate::disk::layout::{
-        DiskLayout, Ext4Options, Filesystem, FsKind, MIB, On, Partition, PartitionKind, Table,
-        VfatOptions, derived_u32, derived_uuid, mbr_type, type_guid,
+        DiskLayout, Ext4Options, Filesystem, FsKind, LogicalVolume, MIB, On, Partition,
+        PartitionKind, PhysicalVolume, Segment, Table, VfatOptions, VolumeGroup, derived_u32,
+        derived_uuid, derived_volume_id, mbr_type, type_guid,
     };
     use crate::disk::sink::{
         Compression, DiskSink, FixedVhdSink, ImageIdentity, Qcow2Options, Qcow2Sink, RawSink, Tee,
@@ -42,6 +43,8 @@ mod tests {
         ("gpt.vdi", "ae3086d6e38bf5e74890aaf4c28f3504942609fa63364225671d440f6f626585"),
         ("mbr.raw", "edd9e88a1481178754235281593a16f8b13343740640e64ccba4bc24e6a7b625"),
         ("xfs.raw", "3b18a6a337ae2c66f370e2feb7b10d829e99e315be08d9576b37ee82d9dc7231"),
+        ("4096.raw", "409dabb1fc3f29520826eb38b2199005b055b9f85fe1b15891518337c4fc3d6e"),
+        ("lvm.raw", "0194a5d90e81c185ff534fb3648695604f7f0332865265aab2ba0ebed07e4805"),
         ("tar", "dea4528103fb121186230f4ab0070d2ca6e0e63e185099914b685f417bbaac78"),
         ("tgz", "54355cc54b8abbea42aa812d07632caa1831a1b3baab4995e60f085e94abacb2"),
         ("tar.zst", "5bb8b37a95141cf4b04654f2e7a26b0f203952d68d6a8f715e3d29084fc72e7a"),
@@ -170,6 +173,62 @@ mod tests {
         DiskLayout::bare(300 * MIB, EPOCH, filesystem("root", 0, FsKind::Xfs, Some("/")))
     }
 
+    /// The same partitions in sectors of 4096 bytes.
+    fn sectors() -> DiskLayout {
+        let mut layout = gpt();
+        layout.sector_size = 4096;
+        for partition in &mut layout.partitions {
+            partition.start_lba /= 8;
+            partition.sectors /= 8;
+        }
+        layout
+    }
+
+    /// A root file system on two physical volumes, and one of blocks and inodes of other sizes.
+    fn lvm() -> DiskLayout {
+        let mut layout = gpt();
+        let id = |name: &str| derived_volume_id("contract", name);
+        let physical = |number: u32, extents: u64| PhysicalVolume {
+            name: format!("pv{number}"),
+            on: On::Partition(number),
+            id: id(&format!("pv{number}")),
+            extents,
+        };
+        let run = |physical, first, extents| Segment { physical, first, extents };
+        layout.groups = vec![VolumeGroup {
+            name: "vg-one".into(),
+            id: id("vg-one"),
+            extent_bytes: 4 * MIB,
+            physical: vec![physical(15, 3), physical(1, 17)],
+            logical: vec![
+                LogicalVolume {
+                    name: "home".into(),
+                    id: id("home"),
+                    segments: vec![run(0, 0, 2), run(1, 15, 1)],
+                },
+                LogicalVolume {
+                    name: "root".into(),
+                    id: id("root"),
+                    segments: vec![run(1, 0, 15)],
+                },
+            ],
+        }];
+        let small = Ext4Options {
+            block_size: 1024,
+            inode_size: 128,
+            inode_ratio: 8192,
+            journal_mib: Some(1),
+            ..Ext4Options::default()
+        };
+        let on = |volume, name: &str, kind, point| Filesystem {
+            on: On::Volume { group: 0, volume },
+            ..filesystem(name, 0, kind, Some(point))
+        };
+        layout.filesystems =
+            vec![on(1, "root", ext4(), "/"), on(0, "home", FsKind::Ext4(small), "/home")];
+        layout
+    }
+
     fn sha256(path: &Path) -> String {
         hex::encode(Sha256::digest(fs_err::read(path).unwrap()))
     }
@@ -207,9 +266,11 @@ mod tests {
         let layout = mbr();
         let mut sink = RawSink::new(create(&to.join("mbr.raw")), layout.size_bytes).unwrap();
         write(&layout, &system(), &mut sink, &boot).unwrap();
-        let layout = xfs();
-        let mut sink = RawSink::new(create(&to.join("xfs.raw")), layout.size_bytes).unwrap();
-        write(&layout, &system(), &mut sink, &BootFiles::default()).unwrap();
+        for (name, layout) in [("xfs", xfs()), ("4096", sectors()), ("lvm", lvm())] {
+            let file = create(&to.join(format!("{name}.raw")));
+            let mut sink = RawSink::new(file, layout.size_bytes).unwrap();
+            write(&layout, &system(), &mut sink, &BootFiles::default()).unwrap();
+        }
     }
 
     fn archives(to: &Path) {
