@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use goldsmith_images::disk::layout::DiskLayout;
-use goldsmith_images::disk::sink::{Tee, copy_raw};
+use goldsmith_images::disk::sink::{Tee, VHD_LARGEST, copy_raw};
 use goldsmith_images::tree::Normalise;
 
 use super::aside::Aside;
@@ -65,6 +65,24 @@ pub fn check(request: &Request) -> Result<()> {
     }
     Label::of(request)?;
     aci_manifest(request).map(drop)
+}
+
+/// Refuses a disk of `bytes` bytes that a format has no room for.
+///
+/// # Errors
+///
+/// When a VHD is wanted of a larger disk than there are.
+pub fn check_size(request: &Request, bytes: u64) -> Result<()> {
+    if bytes > VHD_LARGEST && request.types.contains(&ImageType::Vhd) {
+        let message = format!(
+            "a vhd holds {} GiB at most, and the disk has {}",
+            VHD_LARGEST >> 30,
+            bytes.div_ceil(1 << 30)
+        );
+        return Err(Failure::new(Kind::Usage, message)
+            .hint("-t vhdx holds larger ones; --image-size makes the disk smaller"));
+    }
+    Ok(())
 }
 
 /// What people should know of the outputs that they ask for, before they are made.

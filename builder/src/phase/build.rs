@@ -237,7 +237,8 @@ impl Build<'_> {
         })?;
         self.size_kib = Some(done.data["size_kib"].as_u64().unwrap_or_default());
         // A disk that is too small is told before more hooks run.
-        self.disk()?;
+        let disk = self.disk()?;
+        disk.map_or(Ok(()), |disk| outputs::check_size(self.request, disk.size_bytes))?;
         Ok(done)
     }
 

@@ -141,7 +141,11 @@ fn check_disk(
         }
     }
     match disk.own_size_kib().or(size_kib) {
-        Some(size) => disk.layout(size).and_then(|_| disk.other_disks(size)).map(drop),
+        Some(size) => {
+            let layout = disk.layout(size)?;
+            disk.other_disks(size)?;
+            crate::materialise::outputs::check_size(request, layout.size_bytes)
+        }
         None => disk.check_any_size(),
     }
 }

@@ -25,7 +25,7 @@ pub use qcow2::{Qcow2Options, Qcow2Sink};
 pub use raw::RawSink;
 pub use tee::Tee;
 pub use vdi::VdiSink;
-pub use vhd::{FixedVhdSink, VhdSink};
+pub use vhd::{FixedVhdSink, VHD_LARGEST, VhdSink};
 pub use vhdx::VhdxSink;
 pub use vmdk::{VmdkOptions, VmdkSink, VmdkStreamSink};
 

@@ -25,8 +25,8 @@ const MAP: u64 = 3 * SECTOR;
 const NO_BLOCK: u32 = u32::MAX;
 /// 1 January 2000, from which the format counts seconds.
 const YEAR_2000: i64 = 946_684_800;
-/// The format's largest disk.
-const LARGEST: u64 = 2040 << 30;
+/// The format's largest disk, in bytes.
+pub const VHD_LARGEST: u64 = 2040 << 30;
 /// One of the creators whose images count as long as they say, not as their geometry says.
 const CREATOR: &[u8; 4] = b"qem2";
 
@@ -120,7 +120,7 @@ impl DiskSink for FixedVhdSink {
 }
 
 fn fits(size: u64) -> io::Result<()> {
-    if size <= LARGEST {
+    if size <= VHD_LARGEST {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::FileTooLarge, "a VHD holds 2040 GiB at most"))
@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn a_disk_that_is_too_large_is_refused() {
-        assert!(fits(LARGEST).is_ok());
-        assert_eq!(fits(LARGEST + SECTOR).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert!(fits(VHD_LARGEST).is_ok());
+        assert_eq!(fits(VHD_LARGEST + SECTOR).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]
