@@ -75,7 +75,7 @@ fn same(env: &TestEnv, one: &str, other: &str) -> Result<()> {
 fn an_image_is_verified_and_laid_out_again() -> Result<()> {
     let env = environment()?;
     let host = HostInvariant::take(env.cache())?;
-    ok(&goldsmith(&env, &["build", "-t", "raw,tar,oci,qcow2", "-o", "v"])?)?;
+    ok(&goldsmith(&env, &["build", "-t", "raw,tar,oci,oci-dir,qcow2", "-o", "v"])?)?;
 
     for image in ["v.raw", "v.qcow2", "v.tar", "v.oci"] {
         let verified = goldsmith(&env, &["verify", image, "--cached"])?;
@@ -84,7 +84,7 @@ fn an_image_is_verified_and_laid_out_again() -> Result<()> {
     }
 
     // The last step alone, from all that an earlier build may have left, gives the same bytes.
-    for (tree, output) in [("v.oci", "a"), ("v.tar", "b"), ("v", "c")] {
+    for (tree, output) in [("v.oci", "a"), ("v.tar", "b"), ("v", "c"), ("v.oci-dir", "d")] {
         let line = ["materialise", tree, "-t", "raw", "-o", output];
         let laid_out = goldsmith(&env, &line)?;
         ok(&laid_out)?;
@@ -92,8 +92,10 @@ fn an_image_is_verified_and_laid_out_again() -> Result<()> {
         same(&env, "v.raw", &format!("{output}.raw"))?;
         fs_err::remove_file(env.path(&format!("{output}.raw")))?;
     }
-    let none = goldsmith(&env, &["materialise", "w.oci", "-o", "d"])?;
+    let none = goldsmith(&env, &["materialise", "w.oci", "-o", "e"])?;
     ensure!(none.status == 2 && none.stderr.contains("store ls"), "{none:#?}");
+    let none = goldsmith(&env, &["materialise", "elements", "-o", "e"])?;
+    ensure!(none.status == 2 && none.stderr.contains("elements is no image layout"), "{none:#?}");
 
     // What somebody changed afterwards is told: partition, path, attribute, hook.
     patch(&env.path("v.raw"), b"a telltale note", b"a telltale lie!")?;
@@ -120,7 +122,7 @@ fn an_image_is_verified_and_laid_out_again() -> Result<()> {
         .collect();
     names.sort();
     ensure!(
-        names == ["elements", "layout.yaml", "v.oci", "v.qcow2", "v.raw", "v.tar"],
+        names == ["elements", "layout.yaml", "v.oci", "v.oci-dir", "v.qcow2", "v.raw", "v.tar"],
         "{names:?}"
     );
     host.check(env.cache())

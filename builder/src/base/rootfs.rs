@@ -3,7 +3,11 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::oci::{Archive, Config, Document, LayerBlob, Manifest, Platform};
+use goldsmith_images::oci::{
+    Archive, ArchiveError, Config, Descriptor, Document, Index, LayerBlob, LayoutDirectory,
+    Manifest, Platform,
+};
+use goldsmith_images::registry::Source;
 use goldsmith_images::store::SnapshotId;
 
 use super::{BasePlan, Bootstrap, Origin};
@@ -20,8 +24,8 @@ const NAME: &str = "rootfs";
 /// A tree that needs no more than to be unpacked.
 #[derive(Debug, Clone)]
 pub(super) enum FinishedTree {
-    /// The layers of an OCI archive.
-    Archive {
+    /// The layers of an OCI archive or layout.
+    Image {
         /// Its path.
         path: PathBuf,
         /// Its layers, bottom first.
@@ -33,7 +37,7 @@ pub(super) enum FinishedTree {
 
 impl Bootstrap<'_> {
     /// Plans the tree that `reference` names: a file (an OCI archive, an archive of a tree, a
-    /// disk), else an image that the store knows by that name, else one of a registry. What does
+    /// disk), a directory that is an image layout, else an image that the store knows by that name, else one of a registry. What does
     /// not say when it was made is of the time `epoch`.
     ///
     /// # Errors
@@ -44,24 +48,21 @@ impl Bootstrap<'_> {
         if path.is_file() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             if name.ends_with(".oci") || name.ends_with(".docker.tar") {
-                return self.plan_oci_archive(&path, arch, epoch);
+                return self.plan_oci_image(&path, arch, epoch);
             }
             let image = Image { url: path.display().to_string(), ..Image::default() };
             return self.plan_image(&image, &path, arch);
         }
-        if path.is_dir() && (reference.contains('/') || path.join("oci-layout").is_file()) {
-            let message =
-                format!("{} is a directory, and a tree is taken from a file", path.display());
-            return Err(Failure::new(Kind::Usage, message)
-                .hint("an image layout: `tar -C DIRECTORY -cf IMAGE.oci .` makes an archive of it, and `-t oci` one at once")
-                .hint("a root file system: `tar -C DIRECTORY --xattrs -cf IMAGE.tar .`, as root"));
+        if path.is_dir() && path.join("oci-layout").is_file() {
+            return self.plan_oci_image(&path, arch, epoch);
         }
         let refs = self.session.store.refs().map_err(|error| store_failure(&error))?;
         if let Some(found) = refs.into_iter().find(|found| found.name == reference) {
             return Ok(stored(reference, found.snapshots, epoch));
         }
-        if !reference.contains('/') {
-            let message = format!("{reference} is no file, and no image that the cache knows");
+        if !reference.contains('/') || path.is_dir() {
+            let what = if path.is_dir() { "no image layout" } else { "no file" };
+            let message = format!("{reference} is {what}, and no image that the cache knows");
             return Err(Failure::new(Kind::Usage, message)
                 .hint("`goldsmith store ls` lists what the cache knows; an image of a registry is HOST/REPOSITORY:TAG"));
         }
@@ -69,23 +70,24 @@ impl Bootstrap<'_> {
         self.plan_oci(NAME, &oci, arch, epoch)
     }
 
-    fn plan_oci_archive(&self, path: &Path, arch: &str, epoch: i64) -> Result<BasePlan> {
+    fn plan_oci_image(&self, path: &Path, arch: &str, epoch: i64) -> Result<BasePlan> {
         let failed = |error: &dyn std::error::Error| {
             Failure::wrap(Kind::Verification, path.display(), error)
         };
-        let file = fs_err::File::open(path)
-            .map_err(|error| Failure::wrap(Kind::Usage, "the image", &error))?;
-        let archive = Archive::open(file.into_parts().0).map_err(|error| failed(&error))?;
-        let chosen = archive.index().choose(&Platform::of_debian(arch));
+        let (image, index) = open(path)?;
+        let read = |descriptor: &Descriptor| {
+            image.document(descriptor).map_err(|error| failed(error.as_ref()))
+        };
+        let chosen = index.choose(&Platform::of_debian(arch));
         let top = chosen.map_err(|error| failed(&error))?;
-        let bytes = archive.document(top).map_err(|error| failed(&error))?;
+        let bytes = read(top)?;
         let document = Document::read(&bytes, &top.media_type).map_err(|error| failed(&error))?;
         let Document::Manifest(manifest) = document else {
             let message = format!("{} holds an index of images in its index", path.display());
             return Err(Failure::new(Kind::Verification, message));
         };
         let manifest: Manifest = manifest;
-        let config = archive.document(&manifest.config).map_err(|error| failed(&error))?;
+        let config = read(&manifest.config)?;
         let config = Config::read(&config).map_err(|error| failed(&error))?;
         let layers = manifest.layers(&config).map_err(|error| failed(&error))?;
         let made = config.created.as_deref();
@@ -100,7 +102,7 @@ impl Bootstrap<'_> {
             recipe: Recipe { name: NAME.to_owned(), key, networked: false },
             epoch: Some(made.map_or(epoch, |time| time.timestamp())),
             reference: format!("oci:{name}/{arch}"),
-            origin: Origin::Finished(FinishedTree::Archive {
+            origin: Origin::Finished(FinishedTree::Image {
                 path: path.to_path_buf(),
                 layers: layers.collect(),
             }),
@@ -111,25 +113,23 @@ impl Bootstrap<'_> {
     pub(super) fn lay_down(&self, tree: &FinishedTree) -> Result<Done> {
         let mnt = match tree {
             FinishedTree::Stored(snapshots) => snapshots.clone(),
-            FinishedTree::Archive { path, layers } => self.unpack_archive(path, layers)?,
+            FinishedTree::Image { path, layers } => self.unpack_image(path, layers)?,
         };
         Ok(Done { state: State { mnt, ..State::default() }, ..Done::default() })
     }
 
-    fn unpack_archive(&self, path: &Path, layers: &[LayerBlob]) -> Result<Vec<SnapshotId>> {
+    fn unpack_image(&self, path: &Path, layers: &[LayerBlob]) -> Result<Vec<SnapshotId>> {
         let failed = |error: &dyn std::error::Error| {
             Failure::wrap(Kind::Verification, path.display(), error)
         };
-        let file = fs_err::File::open(path)
-            .map_err(|error| Failure::wrap(Kind::Usage, "the image", &error))?;
-        let archive = Archive::open(file.into_parts().0).map_err(|error| failed(&error))?;
+        let (image, _) = open(path)?;
         let store = &self.session.store;
         for layer in layers {
             let (digest, size) = (&layer.blob.digest, layer.blob.size);
             let incoming = store.incoming(digest, size).map_err(|error| store_failure(&error))?;
             let Some(mut incoming) = incoming else { continue };
             incoming.restart().map_err(|error| failed(&error))?;
-            let mut blob = archive.blob(&layer.blob).map_err(|error| failed(&error))?;
+            let mut blob = image.blob(&layer.blob).map_err(|error| failed(error.as_ref()))?;
             let mut chunk = vec![0; 1 << 17];
             loop {
                 let count = blob.read(&mut chunk).map_err(|error| failed(&error))?;
@@ -142,6 +142,21 @@ impl Bootstrap<'_> {
         }
         crate::registry::layers::unpack(self.session, layers)
     }
+}
+
+/// An OCI archive, or a directory that is an image layout, and what it holds.
+fn open(path: &Path) -> Result<(Box<dyn Source>, Index)> {
+    let failed = |error: ArchiveError| Failure::wrap(Kind::Verification, path.display(), &error);
+    if path.is_dir() {
+        let layout = LayoutDirectory::open(path).map_err(failed)?;
+        let index = layout.index().clone();
+        return Ok((Box::new(layout), index));
+    }
+    let file = fs_err::File::open(path)
+        .map_err(|error| Failure::wrap(Kind::Usage, "the image", &error))?;
+    let archive = Archive::open(file.into_parts().0).map_err(failed)?;
+    let index = archive.index().clone();
+    Ok((Box::new(archive), index))
 }
 
 /// A tree that is in the store already.
