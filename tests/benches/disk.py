@@ -21,11 +21,12 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CACHE = f"{place}/cache"
 GIB = 4
 
-# As a user: ids are mapped, so that owners are those of the image.
+# As a user: ids are mapped, so that owners are those of the image. Device nodes are left out, which
+# only root can make.
 PIPELINE = """set -eu
 unshare --user --map-root-user --map-auto sh -euc '
     mkdir tree
-    tar -xpf {place}/input.tar --numeric-owner -C tree
+    tar -xpf {place}/input.tar --numeric-owner --exclude="./dev/*" -C tree
     truncate -s {size} disk.raw
     mke2fs -q -t ext4 -d tree disk.raw'
 qemu-img convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2

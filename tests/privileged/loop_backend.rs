@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use goldsmith_tests::{HostInvariant, Namespace, TestEnv, matrix, server};
@@ -285,8 +285,16 @@ fn killed() -> Result<()> {
     tree(&env)?;
     let host = HostInvariant::take(env.cache())?;
     let count = if std::env::var_os("GOLDSMITH_FULL").is_some() { 100 } else { 20 };
+    let seed = match std::env::var("GOLDSMITH_SEED") {
+        Ok(seed) => seed.parse()?,
+        Err(_) => u64::from(SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos()) | 1,
+    };
+    // Shown when the test fails: the same moments again by GOLDSMITH_SEED.
+    eprintln!("GOLDSMITH_SEED={seed}");
+    let mut dice = seed;
     for n in 0..count {
-        let moment = Duration::from_millis(100 + n * 271 % 5200);
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let moment = Duration::from_millis(100 + (dice >> 33) % 5200);
         // Another name is another step: everything before it is cached.
         let mut command = match n % 2 {
             0 => build(&env, "killed", &["--backend", "loop"])?,
