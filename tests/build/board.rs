@@ -105,3 +105,34 @@ fn uboot_wraps_what_baremetal_copies() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn block_device_efi_lvm_has_a_group_of_volumes() -> Result<()> {
+    let env = TestEnv::new()?;
+    let options = ["-n", "--image-size", "41"];
+    let variables = [("DIB_DEBIAN_KERNEL", "none")];
+    let image =
+        Image::build_as(&env, "volumes", "tar,raw", &options, &shipped::VOLUMES, &variables)?;
+    let disk = fs_err::File::open(image.tar.with_file_name("volumes.raw"))?;
+    let table = at(&disk, 0, 34 * 512)?;
+    ensure!(table.get(512..520) == Some(b"EFI PART".as_slice()), "no GPT");
+    let first: [u8; 8] = table[1024 + 2 * 128 + 32..][..8].try_into()?;
+    let volume = u64::from_le_bytes(first) * 512;
+    ensure!(at(&disk, volume + 512, 8)? == b"LABELONE", "no physical volume");
+    let text = String::from_utf8_lossy(&at(&disk, volume, 1 << 20)?).into_owned();
+    for part in ["vg {", "lv_root {", "lv_var {", "lv_home {", "extent_count = "] {
+        ensure!(text.contains(part), "no {part:?} in the group's description");
+    }
+    // The first volume begins where extents do.
+    ensure!(at(&disk, volume + (1 << 20), 4)? == b"XFSB", "no xfs on the first volume");
+    let fstab = image.text("/etc/fstab")?;
+    for line in [
+        "LABEL=img-rootfs / xfs rw,relatime 0 1",
+        "LABEL=fs_var /var xfs rw,relatime 0 2",
+        "LABEL=fs_home /home xfs rw,nodev,relatime 0 2",
+    ] {
+        ensure!(fstab.lines().any(|other| other == line), "no {line:?} in {fstab}");
+    }
+    ensure!(image.text("/var/lib/dpkg/status")?.contains("Package: lvm2\n"));
+    Ok(())
+}

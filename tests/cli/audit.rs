@@ -41,12 +41,13 @@ const BUILT: [(&str, &[&str]); 10] = [
 ];
 
 /// Images of the build tier that serve many tests.
-const IMAGES: [&[&str]; 10] = [
+const IMAGES: [&[&str]; 11] = [
     &shipped::SERVER,
     &shipped::PYTHON,
     &shipped::KERNEL,
     &shipped::BOARD,
     &shipped::GPT,
+    &shipped::VOLUMES,
     &shipped::CENTOS,
     &shipped::FEDORA,
     &shipped::OPENSUSE,

@@ -43,7 +43,7 @@ pub(crate) fn table() -> Result<()> {
 const AGAIN: &str = "GOLDSMITH_UPDATE=1 tests/run compat";
 
 /// What the tests of tests/upstream build, by the lists of elements that they name, one an image.
-const BUILT: [(&str, &[&str]); 18] = [
+const BUILT: [(&str, &[&str]); 19] = [
     ("upstream::debian_minimal_vm_boots_by_bios", &["vm", "block-device-mbr", "debian-minimal"]),
     (
         "upstream::debian_minimal_vm_with_block_device_efi_boots_by_both",
@@ -149,6 +149,7 @@ const BUILT: [(&str, &[&str]); 18] = [
     ("upstream::bases_of_container_files", &["containerfile"]),
     ("upstream::layouts_of_disks", &["files", "block-device-gpt"]),
     ("upstream::layouts_of_disks", &["files", "block-device-efi-4k"]),
+    ("upstream::layouts_of_disks", &["files", "block-device-efi-lvm"]),
     ("upstream::images_of_a_boot_loader_of_boards", &["files", "uboot"]),
     (
         "upstream::full_ramdisk_by_dracut_has_the_modules_of_elements",

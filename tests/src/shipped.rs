@@ -75,6 +75,9 @@ pub const BOARD: [&str; 8] = [
 /// A disk with a GPT for machines with a BIOS.
 pub const GPT: [&str; 2] = ["small", "block-device-gpt"];
 
+/// Volumes of LVM.
+pub const VOLUMES: [&str; 2] = ["debian-minimal", "block-device-efi-lvm"];
+
 /// From a repository of rpm packages that the test makes; `probe-rpm` names it.
 pub const CENTOS: [&str; 5] =
     ["centos-minimal", "probe-rpm", "elrepo", "epel", "selinux-permissive"];

@@ -1,6 +1,7 @@
 //! Layouts of disks, and a boot loader of boards, with an operating system of two files.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
 use anyhow::{Result, ensure};
 use goldsmith_tests::{TestEnv, Tree};
@@ -40,7 +41,30 @@ pub(crate) fn layouts() -> Result<()> {
         ensure!(disk[root + 1080..root + 1082] == [0x53, 0xef], "{element}: no ext4 in root");
         fs_err::remove_file(place.path("x.raw"))?;
     }
-    Ok(())
+    volumes(&place)
+}
+
+/// The third partition is 40 GB of volumes, so only the beginning of the disk is read.
+fn volumes(place: &TestEnv) -> Result<()> {
+    // Without it a root file system on a volume is refused: it would not be found at boot.
+    let lvm = "#!/bin/bash\nset -eu\nmkdir -p \"$TARGET_ROOT/usr/sbin\"\ntouch \"$TARGET_ROOT/usr/sbin/lvm\"\n";
+    place.element("has-lvm/root.d/20-lvm", lvm)?;
+    let words = ["-n", "-t", "raw", "-o", "x", "--image-size", "41", "files", "has-lvm"];
+    let words = [&words[..], &["block-device-efi-lvm"]].concat();
+    build_in(place, "disk-image-create", &words, &BTreeMap::new())?;
+    let mut disk = Vec::new();
+    fs_err::File::open(place.path("x.raw"))?.take(600 << 20).read_to_end(&mut disk)?;
+    let found = partitions(&disk, 512)?;
+    let named: Vec<_> = found.iter().map(|(name, ..)| name.as_str()).collect();
+    ensure!(named == ["ESP", "BSP", "root"], "{found:?}");
+    let group = usize::try_from(found[2].1)? * 512;
+    ensure!(disk[group + 512..].starts_with(b"LABELONE"), "no physical volume");
+    let text = String::from_utf8_lossy(&disk[group..group + (1 << 20)]).into_owned();
+    for part in ["vg {", "lv_root {", "lv_var {", "lv_home {"] {
+        ensure!(text.contains(part), "no {part:?} in the group's description");
+    }
+    ensure!(disk[group + (1 << 20)..].starts_with(b"XFSB"), "no xfs on the first volume");
+    Ok(fs_err::remove_file(place.path("x.raw"))?)
 }
 
 pub(crate) fn uboot() -> Result<()> {
