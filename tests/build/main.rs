@@ -25,6 +25,7 @@ mod layout;
 mod lock;
 mod lock_bases;
 mod lock_https;
+mod lvm;
 mod memory;
 mod offline;
 mod once;

@@ -32,6 +32,7 @@ mod xfs;
 pub use boot::{BiosBoot, BootError, BootFiles};
 pub use ext4::Ext4Error;
 pub use fat::FatError;
+pub(crate) use lvm::checksum as lvm_checksum;
 pub use lvm::shown_id;
 pub use patch::{boot_code, fat_volume, frame};
 pub use swap::SwapError;
