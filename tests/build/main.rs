@@ -34,6 +34,7 @@ mod probe;
 mod published;
 mod python;
 mod ramdisks;
+mod read_only;
 mod registry;
 mod registry_access;
 mod rpm;

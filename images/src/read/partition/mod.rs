@@ -86,14 +86,17 @@ pub struct Partition {
     pub slot: Slot,
     /// What the table says it is for.
     pub role: Role,
+    /// Its identifier in the table, as fstab's PARTUUID spells it; empty without a table.
+    pub id: String,
     /// Its bytes.
     pub part: Arc<Part>,
 }
 
-/// A row of a table: number, role, first byte, length in bytes.
+/// A row of a table: number, role, identifier, first byte, length in bytes.
 struct Row {
     number: u32,
     role: Role,
+    id: String,
     start: u64,
     size: u64,
 }
@@ -107,6 +110,7 @@ pub fn partitions(disk: &Arc<dyn Medium>) -> Result<Vec<Partition>, PartitionErr
     let whole = || Partition {
         slot: Slot::Whole,
         role: Role::Other,
+        id: String::new(),
         part: Arc::new(Part::new(Arc::clone(disk), 0, disk.size())),
     };
     let rows = match gpt::rows(disk.as_ref())? {
@@ -125,6 +129,7 @@ pub fn partitions(disk: &Arc<dyn Medium>) -> Result<Vec<Partition>, PartitionErr
         .map(|row| Partition {
             slot: Slot::Number(row.number),
             role: row.role,
+            id: row.id,
             part: Arc::new(Part::new(Arc::clone(disk), row.start, row.size)),
         })
         .collect())

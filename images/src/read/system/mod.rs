@@ -66,6 +66,8 @@ pub struct Found {
     pub slot: Slot,
     /// What the table says it is for.
     pub role: Role,
+    /// Its identifier in the table; empty when it has none.
+    id: String,
     /// The format and its names, if it is a known one.
     pub magic: Option<Magic>,
     /// The file system, where it can be read.
@@ -86,7 +88,8 @@ impl Found {
             }
             _ => None,
         };
-        Ok(Self { slot, role, magic, volume, refused: None, size: part.size() })
+        let (id, size) = (String::new(), part.size());
+        Ok(Self { slot, role, id, magic, volume, refused: None, size })
     }
 }
 
@@ -115,7 +118,8 @@ impl System {
         let partitions = partitions(disk)?;
         for partition in &partitions {
             let part: Arc<dyn Medium> = Arc::clone(&partition.part) as _;
-            found.push(Found::look(partition.slot.clone(), partition.role, &part)?);
+            let look = Found::look(partition.slot.clone(), partition.role, &part)?;
+            found.push(Found { id: partition.id.clone(), ..look });
         }
         for lvm::LogicalVolume { slot, content } in lvm::volumes(&partitions)? {
             let role = Role::Other;
@@ -123,7 +127,8 @@ impl System {
                 Ok(content) => Found::look(slot, role, &(content as _))?,
                 Err(reason) => {
                     let refused = Some(reason.to_string());
-                    Found { slot, role, magic: None, volume: None, refused, size: 0 }
+                    let id = String::new();
+                    Found { slot, role, id, magic: None, volume: None, refused, size: 0 }
                 }
             });
         }
@@ -149,7 +154,8 @@ impl System {
             .map_err(|source| volume_error(&slot, b"", source))?;
         let magic = Some(Magic { format, label: String::new(), uuid: String::new() });
         let (volume, size) = (Some(volume), disk.size());
-        let found = Found { slot, role: Role::Root, magic, volume, refused: None, size };
+        let (id, role) = (String::new(), Role::Root);
+        let found = Found { slot, role, id, magic, volume, refused: None, size };
         Ok(Self { found: vec![found], mounts: vec![(Vec::new(), 0)] })
     }
 
@@ -175,7 +181,8 @@ impl System {
         Ok(best.map(|(_, _, index)| index))
     }
 
-    /// Mounts what the root's fstab names by label or identifier, or as a logical volume.
+    /// Mounts what the root's fstab names by label or identifier, its own or its partition's, or
+    /// as a logical volume.
     fn fstab(&mut self, root: usize) -> Result<(), SystemError> {
         let Some(Found { slot, volume: Some(volume), .. }) = self.found.get(root) else {
             return Ok(());
@@ -203,6 +210,9 @@ impl System {
                     Some(("UUID", id)) => {
                         let id = id.trim_matches('"');
                         names.is_some_and(|names| names.uuid.eq_ignore_ascii_case(id))
+                    }
+                    Some(("PARTUUID", id)) => {
+                        !id.is_empty() && found.id.eq_ignore_ascii_case(id.trim_matches('"'))
                     }
                     _ => found.slot.is_device(what),
                 }
@@ -238,7 +248,8 @@ impl System {
         let part = part.map_err(|source| volume_error(&slot, path.as_bytes(), source))?;
         if let Some(volume) = part {
             let volume = Some(volume);
-            self.found.push(Found { slot, role, magic: None, volume, refused: None, size });
+            let (id, magic, refused) = (String::new(), None, None);
+            self.found.push(Found { slot, role, id, magic, volume, refused, size });
             self.mount(point, self.found.len() - 1);
         }
         Ok(())
