@@ -267,6 +267,9 @@ pub(crate) fn system_failure(error: &SystemError) -> Failure {
         Some(Format::Luks) => {
             failure.hint("encrypted file systems cannot be read without their key")
         }
+        Some(Format::Lvm) => {
+            failure.hint("the physical volume belongs to no volume group that this disk describes")
+        }
         Some(format) => failure.hint(format!("{format} is not read: put the system on ext4")),
         None => failure,
     }

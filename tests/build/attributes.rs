@@ -39,7 +39,10 @@ echo text > nodes/new && mv nodes/new nodes/replaced
 chmod 600 nodes/changed
 chown 3:4 nodes/changed
 mv nodes/renamed nodes/moved
+ln nodes/replaced nodes/same
 cp -a etc/os-release etc/copy
+cp -a etc/os-release nodes/written
+ln etc/copy etc/more
 "#;
 
 /// Says what is in an archive, or in all layers of an image, one after the other.
@@ -66,7 +69,7 @@ else:
         show(tarfile.open(fileobj=io.BytesIO(blob(layer))))
 "#;
 
-fn run(env: &TestEnv, program: &str, arguments: &[&str]) -> Result<String> {
+pub(crate) fn run(env: &TestEnv, program: &str, arguments: &[&str]) -> Result<String> {
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     let output = Command::new(program)
         .args(arguments)
@@ -86,12 +89,10 @@ fn has(text: &str, lines: &[String]) -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn devices_lists_and_labels_reach_every_output() -> Result<()> {
-    let env = TestEnv::new()?;
-    let host = HostInvariant::take(env.cache())?;
-    run(&env, "python3", &["-c", BASE])?;
-    let sum = run(&env, "sha512sum", &["base.tar"])?;
+/// Writes the element `noted`: that base, and that hook.
+pub(crate) fn noted(env: &TestEnv) -> Result<()> {
+    run(env, "python3", &["-c", BASE])?;
+    let sum = run(env, "sha512sum", &["base.tar"])?;
     let sum = sum.split(' ').next().unwrap_or_default();
     env.element("noted/element-provides", "operating-system\n")?;
     env.element("noted/environment.d/10-x.bash", "export DISTRO_NAME=debian\n")?;
@@ -100,7 +101,14 @@ fn devices_lists_and_labels_reach_every_output() -> Result<()> {
         "noted/base.yaml",
         &format!("rootfs:\n  url: {}\n  sha512: \"{sum}\"\n", path.display()),
     )?;
-    env.element("noted/cleanup.d/10-x", HOOK)?;
+    env.element("noted/cleanup.d/10-x", HOOK)
+}
+
+#[test]
+fn devices_lists_and_labels_reach_every_output() -> Result<()> {
+    let env = TestEnv::new()?;
+    let host = HostInvariant::take(env.cache())?;
+    noted(&env)?;
     let line = ["build", "-n", "-a", "amd64", "-t", "tar,raw,squashfs,oci", "-o", "x", "noted"];
     ok(&env.run(&line)?)?;
 

@@ -59,6 +59,25 @@ open("/srv/odd/shared", "w").write("y")
 os.chmod("/srv/odd/shared", 0o6751)
 "#;
 
+/// A root on a logical volume.
+const LAYOUT: &str = "
+- local_loop: {name: image0, size: 1GiB}
+- partitioning:
+    base: image0
+    label: mbr
+    partitions:
+      - {name: system, type: '8E', size: 100%}
+- lvm:
+    name: lvm
+    pvs: [{name: pv, base: system}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs: [{name: lv_root, base: vg, extents: 100%FREE}]
+- mkfs:
+    name: mkfs_root
+    base: lv_root
+    mount: {mount_point: /, fstab: {fsck-passno: 1}}
+";
+
 /// What the second image says of the first one's odd files.
 const LOOK: &str = r#"#!/usr/bin/python3
 import os
@@ -74,7 +93,11 @@ fn a_disk_image_is_the_base_of_another_one() -> Result<()> {
     let env = TestEnv::with_small_os()?;
     let host = HostInvariant::take(env.cache())?;
     env.element("odd/install.d/50-odd", ODD)?;
-    ok(&env.run(&["build", "-n", "-t", "qcow2,tar", "-o", "base", "small", "odd"])?)?;
+    // Its root lies on a logical volume.
+    let mut command = env.command("goldsmith")?;
+    command.env("DIB_BLOCK_DEVICE_CONFIG", LAYOUT);
+    let line = ["build", "-n", "-t", "qcow2,tar", "-o", "base", "small", "odd"];
+    ok(&ran(command.args(line))?)?;
     let (port, sent) = serve(env.path("base.qcow2"))?;
     // The element's own way of reading an image is not taken: no sandbox allows it.
     env.element("cloud/bin/extract-image", "#!/bin/bash\nexit 9\n")?;

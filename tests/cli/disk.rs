@@ -24,7 +24,7 @@ fn plan(env: &TestEnv, text: &str, options: &[&str]) -> Result<goldsmith_tests::
 fn the_examples_of_the_page_are_layouts() -> Result<()> {
     let env = with_os()?;
     let examples = examples()?;
-    ensure!(examples.len() == 5, "{} examples", examples.len());
+    ensure!(examples.len() == 6, "{} examples", examples.len());
     for text in &examples {
         for size in [&[][..], &["--size", "16GiB"]] {
             let ran = plan(&env, text, size)?;

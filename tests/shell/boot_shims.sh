@@ -68,6 +68,16 @@ expect 'source of a volume' 0 '/dev/mapper/vg-lv_srv ext4' "$shims/findmnt" -no 
 expect 'label of a volume' 0 srv "$shims/blkid" -s LABEL -o value /dev/mapper/vg-lv_srv
 expect 'drive of a logical partition' 0 '(hd0,gpt6)' "$shims/grub-probe" -t drive /var
 
+# File systems that GRUB does not read, or not find; and what has no names.
+cp "$GOLDSMITH_BOOT/facts" "$work/facts"
+sed -i -e 's/^fs.2.type=.*/fs.2.type=squashfs/' -e '/^fs.2.lvm/d' -e 's/^fs.2.\(uuid\|label\)=.*/fs.2.\1=/' \
+    -e 's/^fs.3.type=.*/fs.3.type=erofs/' "$GOLDSMITH_BOOT/facts"
+expect 'squashfs as GRUB calls it' 0 squash4 "$shims/grub-probe" --target=fs /srv
+expect 'no names' 0 '/dev/mapper/vg-lv_srv: TYPE="squashfs"' "$shims/blkid" /dev/mapper/vg-lv_srv
+expect 'no erofs' 1 '' "$shims/grub-probe" --target=fs /var
+same 'no erofs: why' 'grub-probe: GRUB does not read erofs, which /var lies on' "$(head -n 1 "$work/stderr")"
+cp "$work/facts" "$GOLDSMITH_BOOT/facts"
+
 # df itself says overlay in a sandbox; here a stub does.
 script "$work/df" <<< 'echo overlay overlay 9 1 8 12% /'
 export GOLDSMITH_DF=$work/df

@@ -8,7 +8,9 @@ use super::wrong::{Checked, Wrong};
 use super::{mkfs_options, types};
 
 /// File systems that are written.
-const WRITTEN: [&str; 4] = ["ext4", "xfs", "vfat", "swap"];
+const WRITTEN: [&str; 6] = ["ext4", "xfs", "vfat", "swap", "erofs", "squashfs"];
+/// Those that nobody writes to afterwards.
+const READ_ONLY: [&str; 2] = ["erofs", "squashfs"];
 /// Options of LVM's programs that a volume made by nobody's hand needs no more, and whether a word follows.
 const NEEDLESS: [(&str, bool); 14] = [
     ("-f", false),
@@ -40,7 +42,7 @@ pub(super) fn check(config: &Config) -> Checked<()> {
     for group in &config.groups {
         check_group(group, config)?;
     }
-    config.filesystems.iter().try_for_each(check_filesystem)
+    config.filesystems.iter().try_for_each(|mkfs| check_filesystem(mkfs, config))
 }
 
 /// Refuses what is mounted nowhere: an image needs a root file system, on the image's own disk.
@@ -71,6 +73,11 @@ pub(super) fn check_loop(config: &Config) -> Checked<()> {
     if let [_, disk, ..] = config.disks.as_slice() {
         let what = "the loop backend makes one disk, and this is the second one";
         return Err(Wrong::new(disk.line, &disk.name, what).hint(image).of_host());
+    }
+    let fixed = config.filesystems.iter().find(|mkfs| READ_ONLY.contains(&mkfs.kind.as_str()));
+    if let Some(mkfs) = fixed {
+        let what = format!("the loop backend makes no {}: hooks could not write to it", mkfs.kind);
+        return Err(mkfs.wrong(what).hint(image).of_host());
     }
     Ok(())
 }
@@ -144,18 +151,38 @@ fn check_options(name: &str, options: &[(String, u64)]) -> Checked<()> {
     Ok(())
 }
 
-fn check_filesystem(mkfs: &MkfsNode) -> Checked<()> {
+fn check_filesystem(mkfs: &MkfsNode, config: &Config) -> Checked<()> {
     if !WRITTEN.contains(&mkfs.kind.as_str()) {
         let what = format!("file system {} cannot be written yet", mkfs.kind);
         return Err(mkfs.wrong(what).hint(format!("{} can", WRITTEN.join(", "))));
     }
     uuid(mkfs)?;
+    if READ_ONLY.contains(&mkfs.kind.as_str()) && mkfs.mount_point().is_none() {
+        let what = format!("{} that is mounted nowhere would be empty for ever", mkfs.kind);
+        return Err(mkfs.wrong(what).hint("give it a mount with a mount_point"));
+    }
+    if mkfs.kind == "squashfs" {
+        check_squashfs(mkfs, config)?;
+    }
     if let Some(opts) = &mkfs.opts {
         if mkfs.kind != "ext4" && !opts.trim().is_empty() {
             let what = format!("opts: {opts} cannot be written for {}", mkfs.kind);
             return Err(mkfs.wrong(what));
         }
         options(mkfs, opts, &mut Ext4Options::default())?;
+    }
+    Ok(())
+}
+
+/// A squashfs has no name of its own: fstab knows its partition or its volume.
+fn check_squashfs(mkfs: &MkfsNode, config: &Config) -> Checked<()> {
+    if mkfs.uuid.is_some() {
+        return Err(mkfs.wrong("uuid: a squashfs has none"));
+    }
+    let has_line = mkfs.mount.as_ref().is_some_and(|mount| mount.fstab.is_some());
+    if has_line && config.disks.iter().any(|disk| disk.name == mkfs.base) {
+        let what = "fstab cannot name a squashfs on a disk without partitions: it has no label";
+        return Err(mkfs.wrong(what).hint("put it on a partition, or leave fstab out"));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What hooks and boot loaders are told about the disk.
 
-use goldsmith_images::disk::layout::derived_volume_id;
+use goldsmith_images::disk::layout::{derived_u32, derived_uuid, derived_volume_id};
 use goldsmith_images::disk::shown_id;
 
 use super::config::{Disk, MkfsNode};
@@ -115,16 +115,33 @@ impl Plan {
             let swap = mkfs.kind == "swap";
             let options = if swap { "sw" } else { &fstab.options };
             let (dump, pass) = if swap { (0, 0) } else { (fstab.dump, fstab.pass) };
-            text.push_str(&format!(
-                "LABEL={} {point} {} {options} {dump} {pass}\n",
-                mkfs.label, mkfs.kind
-            ));
+            let name = self.fstab_name(mkfs);
+            text.push_str(&format!("{name} {point} {} {options} {dump} {pass}\n", mkfs.kind));
         }
         text
     }
 
+    /// What fstab calls a file system: by its label, or what it lies on where it has none.
+    fn fstab_name(&self, mkfs: &MkfsNode) -> String {
+        if !mkfs.label.is_empty() {
+            return format!("LABEL={}", mkfs.label);
+        }
+        let disk = self.config.disk_of(&mkfs.base);
+        let partition = disk.and_then(|disk| Some((disk, disk.partition(&mkfs.base)?)));
+        let Some((disk, partition)) = partition else { return self.device_of(&mkfs.base) };
+        if disk.table.as_ref().is_some_and(|table| table.gpt) {
+            let guid = derived_uuid(&self.seed, &types::guid_role(partition));
+            return format!("PARTUUID={guid}");
+        }
+        let id = derived_u32(&self.seed, &layout::role(disk));
+        format!("PARTUUID={id:08x}-{:02x}", partition.number)
+    }
+
     /// Its identifier as blkid shows it.
     pub(super) fn shown_uuid(&self, mkfs: &MkfsNode) -> String {
+        if mkfs.kind == "squashfs" {
+            return String::new();
+        }
         if mkfs.kind == "vfat" {
             let id = layout::volume_id(&self.seed, &mkfs.name);
             return format!("{:04X}-{:04X}", id >> 16, id & 0xffff);

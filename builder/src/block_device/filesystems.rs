@@ -7,13 +7,14 @@ use super::graph::Entry;
 use super::wrong::{Checked, Wrong};
 
 /// The longest label of each kind of file system, in bytes.
-const LABELS: [(&str, usize); 8] = [
+const LABELS: [(&str, usize); 9] = [
     ("ext2", 16),
     ("ext3", 16),
     ("ext4", 16),
     ("xfs", 12),
     ("vfat", 11),
     ("swap", 16),
+    ("erofs", 15),
     ("btrfs", 255),
     ("f2fs", 255),
 ];
@@ -60,9 +61,15 @@ fn mkfs(entry: &Entry, defaults: &Defaults<'_>) -> Checked<MkfsNode> {
     // mkfs.fat is one program with two names.
     let kind = if kind == "fat" { "vfat".to_owned() } else { kind };
     let (mut label, line) = match entry.word("label")? {
+        Some((_, line)) if kind == "squashfs" => {
+            return Err(Wrong::new(line, &entry.name, "label: a squashfs has none"));
+        }
         Some(label) => label,
+        None if kind == "squashfs" => (String::new(), entry.line),
         None if root => {
-            let default = if kind == "xfs" { "img-rootfs" } else { "cloudimg-rootfs" };
+            // Those of others are too short for the usual one.
+            let short = matches!(kind.as_str(), "xfs" | "erofs");
+            let default = if short { "img-rootfs" } else { "cloudimg-rootfs" };
             (defaults.root_label.unwrap_or(default).to_owned(), entry.line)
         }
         None => (entry.name.clone(), entry.line),
@@ -109,7 +116,9 @@ fn unique(made: &[MkfsNode]) -> Checked<()> {
     let mut labels = BTreeMap::new();
     let mut points = BTreeMap::new();
     for mkfs in made {
-        if let Some(other) = labels.insert(&mkfs.label, mkfs) {
+        if !mkfs.label.is_empty()
+            && let Some(other) = labels.insert(&mkfs.label, mkfs)
+        {
             let what = format!(
                 "the label {} is used more than once: two file systems are labelled so, {} in line {} too",
                 mkfs.label, other.name, other.line

@@ -96,6 +96,10 @@ impl Plan {
             let layout = self.disk(disk, size_kib)?;
             for (mount, used) in self.mounts().iter().zip(used_kib) {
                 let Some(filesystem) = layout.mounted_at(mount) else { continue };
+                // How much less these take than files do, their writers know.
+                if matches!(filesystem.kind, FsKind::Erofs | FsKind::Squashfs) {
+                    continue;
+                }
                 let runs = layout.extents(filesystem).unwrap_or_default();
                 let room: u64 = runs.iter().map(|run| run.len).sum();
                 let node = self.config.mounted_at(mount);
@@ -222,6 +226,8 @@ impl Plan {
             }),
             "swap" => FsKind::Swap,
             "xfs" => FsKind::Xfs,
+            "erofs" => FsKind::Erofs,
+            "squashfs" => FsKind::Squashfs,
             _ => {
                 let mut ext4 = Ext4Options { journal_mib: None, ..Ext4Options::default() };
                 match &mkfs.opts {
@@ -244,6 +250,6 @@ impl Plan {
 }
 
 /// What the disk's identifier is derived for; the image's is not of its name.
-fn role(disk: &Disk) -> String {
+pub(super) fn role(disk: &Disk) -> String {
     if disk.name == "image0" { "disk".to_owned() } else { format!("disk {}", disk.name) }
 }

@@ -168,9 +168,10 @@ impl Plan {
             file_system: mkfs.map(|mkfs| mkfs.kind.clone()).or(pv),
             label: mkfs
                 .map(|mkfs| mkfs.label.clone())
+                .filter(|label| !label.is_empty())
                 .or_else(|| group.map(|group| group.name.clone())),
             mount_point: mkfs.and_then(|mkfs| mkfs.mount_point()).map(str::to_owned),
-            uuid: mkfs.map(|mkfs| self.shown_uuid(mkfs)),
+            uuid: mkfs.map(|mkfs| self.shown_uuid(mkfs)).filter(|uuid| !uuid.is_empty()),
         }
     }
 

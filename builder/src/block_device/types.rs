@@ -19,11 +19,16 @@ pub(super) fn kind(node: &PartitionNode, gpt: bool, seed: &str) -> PartitionKind
     let code = node.kind.as_deref();
     if gpt {
         let type_guid = code.and_then(type_guid::parse).unwrap_or(type_guid::LINUX);
-        let guid = derived_uuid(seed, &format!("partition {}", node.name));
+        let guid = derived_uuid(seed, &guid_role(node));
         return PartitionKind::Gpt { type_guid, guid, attributes: 0 };
     }
     let type_byte = code.and_then(byte).unwrap_or(mbr_type::LINUX);
     PartitionKind::Mbr { type_byte, active: node.boot, ebr_lba: None }
+}
+
+/// What a partition's GUID derives from, beside the seed.
+pub(super) fn guid_role(node: &PartitionNode) -> String {
+    format!("partition {}", node.name)
 }
 
 pub(super) fn is_bios_boot(partition: &PartitionNode) -> bool {

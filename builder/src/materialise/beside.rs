@@ -38,6 +38,7 @@ pub fn export(session: &Session, request: &Request, extra: Vec<PathBuf>) -> Resu
         rules: Normalise { epoch: 0, drop: Vec::new(), empty: Vec::new(), devices: false },
         layout: None,
         others: Vec::new(),
+        made: Vec::new(),
         bios: None,
         aci_manifest: None,
         label: None,

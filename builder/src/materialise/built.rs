@@ -46,6 +46,7 @@ impl Packable {
             layers: session.directories(&reference.snapshots)?,
             rules: self.rules.clone(),
             layout: None,
+            made: Vec::new(),
             bios: None,
             aci_manifest: None,
             others: Default::default(),

@@ -183,6 +183,10 @@ impl<'a> LoopImage<'a> {
         utimensat(CWD, &stage, &times, AtFlags::empty()).map_err(|error| io(error.into()))?;
         match &filesystem.kind {
             FsKind::Swap => Ok(()),
+            // Refused before anything ran.
+            FsKind::Erofs | FsKind::Squashfs => {
+                Err(Failure::new(Kind::Internal, "a read-only file system for the loop backend"))
+            }
             FsKind::Ext4(_) | FsKind::Xfs => {
                 let node = self.node(filesystem.on)?;
                 if let FsKind::Ext4(options) = &filesystem.kind {
@@ -267,6 +271,7 @@ impl<'a> LoopImage<'a> {
             rules: rules.clone(),
             layout: None,
             others: Vec::new(),
+            made: Vec::new(),
             bios: None,
             aci_manifest: None,
             label: None,
@@ -305,7 +310,7 @@ impl<'a> LoopImage<'a> {
         for filesystem in self.in_order() {
             let Some(point) = &filesystem.mount_point else { continue };
             match &filesystem.kind {
-                FsKind::Swap => {}
+                FsKind::Swap | FsKind::Erofs | FsKind::Squashfs => {}
                 FsKind::Ext4(_) | FsKind::Xfs => mapped
                     .show(&mut self.mounts, &below(&stage, point), &below(&view, point))
                     .map_err(privileged)?,

@@ -12,6 +12,7 @@ pub mod loop_host;
 pub mod mkfs;
 pub mod oci;
 pub mod outputs;
+pub mod parts;
 pub mod squashfs;
 pub mod unvouched;
 pub mod write;

@@ -13,6 +13,7 @@ use super::complete::{Complete, Finished};
 use super::formats::{Output, disk_sink, needs_scratch};
 use super::layout::is_layout;
 use super::oci::Label;
+use super::parts;
 use super::squashfs::{self, Workshop};
 use super::write::{Write, run_write};
 use crate::error::{Failure, Kind, Result};
@@ -186,6 +187,7 @@ fn write_all(
         let file = Aside::new(&to).map_err(io)?;
         aside.push((kind, to, file));
     }
+    let made = parts::make(session, &content)?;
     let squash = aside.iter().find(|(kind, ..)| *kind == ImageType::Squashfs);
     let workshop = squash.map(|(_, _, to)| Ok((Workshop::open(session)?, to))).transpose()?;
     let outputs: Vec<_> = aside.iter().map(|(kind, ..)| Output::new(request, *kind)).collect();
@@ -203,6 +205,7 @@ fn write_all(
         rules: content.rules,
         layout: content.layout,
         others: content.others.into_iter().map(|(_, layout)| layout).collect(),
+        made: made.iter().map(|part| part.which.clone()).collect(),
         bios: content.bios,
         aci_manifest: aci_manifest(request)?,
         label: Label::of(request)?,
@@ -211,7 +214,7 @@ fn write_all(
         extra_to: Some(directory.to_path_buf()),
         extra_owner: beside::owner(session),
     };
-    let mut files = Vec::new();
+    let mut files: Vec<_> = made.iter().map(parts::Part::image).collect();
     for (kind, _, file) in &aside {
         files.push(match &workshop {
             Some((workshop, _)) if *kind == ImageType::Squashfs => workshop.archive(),
@@ -227,6 +230,7 @@ fn write_all(
         failure
     })?;
     drop(scratch);
+    made.into_iter().try_for_each(parts::Part::close)?;
     if let Some((workshop, to)) = workshop {
         workshop.pack(&content.tools, written.root, epoch, to.file())?;
     }

@@ -1,4 +1,5 @@
-//! A squashfs, made by the tools container's own program from an archive of the tree.
+//! A squashfs, made by the tools container's own program from an archive of a tree: an output,
+//! or a file system of a disk.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -57,13 +58,11 @@ impl<'a> Workshop<'a> {
         self.archive.as_fd()
     }
 
-    /// Makes the image from the archive, in a sandbox of the tools container, and copies it
-    /// into `to`. The `root` directory's mode, owner, group and time come apart: the program
-    /// takes them from no archive. File systems count time from `epoch`.
+    /// Makes the image from the archive and copies it into `to`.
     ///
     /// # Errors
     ///
-    /// When the sandbox cannot run, the program fails, or the image cannot be copied.
+    /// As [`make`](Self::make), and when the image cannot be copied.
     pub fn pack(
         self,
         tools: &[PathBuf],
@@ -71,6 +70,28 @@ impl<'a> Workshop<'a> {
         epoch: i64,
         mut to: &File,
     ) -> Result<()> {
+        let mut image = self.make(tools, root, epoch)?;
+        std::io::copy(&mut image, &mut to).map_err(io)?;
+        self.close()
+    }
+
+    /// Lets the place go with what is in it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be removed.
+    pub fn close(self) -> Result<()> {
+        self.session.discard(self.pending)
+    }
+
+    /// Makes the image from the archive, in a sandbox of the tools container, and opens it. The
+    /// `root` directory's mode, owner, group and time come apart: the program takes them from
+    /// no archive. File systems count time from `epoch`.
+    ///
+    /// # Errors
+    ///
+    /// When the sandbox cannot run or the program fails.
+    pub fn make(&self, tools: &[PathBuf], root: (u32, u32, u32, i64), epoch: i64) -> Result<File> {
         let directory = directory(&self.pending);
         fs_err::create_dir_all(self.pending.upper()).map_err(io)?;
         fs_err::create_dir_all(self.pending.work()).map_err(io)?;
@@ -113,8 +134,7 @@ impl<'a> Workshop<'a> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let image = rustix::fs::open(directory.join(IMAGE), flags, Mode::empty())
             .map_err(|error| io(error.into()))?;
-        std::io::copy(&mut File::from(image), &mut to).map_err(io)?;
-        self.session.discard(self.pending)
+        Ok(File::from(image))
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use goldsmith_images::disk::layout::DiskLayout;
 use goldsmith_images::disk::sink::{RawSink, Tee, copy_raw};
-use goldsmith_images::disk::{self, BiosBoot, BootFiles};
+use goldsmith_images::disk::{self, BiosBoot, BootFiles, Made};
 use goldsmith_images::layer::{Attributes, RootWriter};
 use goldsmith_images::tree::{Archives, Kind, Normalise, Packing, Tree};
 use goldsmith_runtime::{Identity, JobInput};
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::formats::{Output, disk_sink, needs_scratch};
 use super::oci::{self, Label};
+use super::parts::Which;
 use crate::base::jobs::chain;
 use crate::error::Result;
 use crate::phase::jobs::{call, request};
@@ -38,7 +39,9 @@ pub struct Write {
     pub aci_manifest: Option<Vec<u8>>,
     /// What images for registries say of themselves, when an output is one.
     pub label: Option<Label>,
-    /// The outputs; their files are the job's files, in this order. Behind them comes the
+    /// Finished file systems of the disks, whose files are the job's first ones.
+    pub made: Vec<Which>,
+    /// The outputs; their files follow, in this order. Behind them comes the
     /// [`scratch`](super::formats::needs_scratch) file, if they need one; then those of
     /// `others`.
     pub outputs: Vec<Output>,
@@ -87,6 +90,13 @@ fn text(error: std::io::Error) -> String {
 pub fn write(input: JobInput) -> Done<serde_json::Value> {
     let message: Write = request(&input)?;
     let mut files = input.files.into_iter().map(File::from);
+    let mut made: Vec<Made> = Vec::new();
+    for ((disk, name), file) in message.made.iter().zip(files.by_ref()) {
+        made.resize_with(made.len().max(disk + 1), Made::default);
+        let file = fs_err::File::from_parts(file, "a finished file system in the cache");
+        made[*disk].insert(name, file);
+    }
+    made.resize_with(made.len().max(message.others.len() + 1), Made::default);
     let mut written = Written::default();
     if !message.outputs.is_empty() {
         let mut tree = Tree::merge(&message.layers).map_err(|error| chain(&error))?;
@@ -99,11 +109,11 @@ pub fn write(input: JobInput) -> Done<serde_json::Value> {
             outputs.into_iter().partition::<Vec<_>, _>(|(output, _)| output.kind.is_disk());
         write_archives(&message, &tree, archives)?;
         let scratch = if needs_scratch(&message.outputs) { files.next() } else { None };
-        write_disks(&message, &tree, disks, scratch)?;
-        for (layout, file) in message.others.iter().zip(files) {
+        write_disks(&message, (&tree, &made[0]), disks, scratch)?;
+        for ((layout, made), file) in message.others.iter().zip(&made[1..]).zip(files) {
             let file = fs_err::File::from_parts(file, "a disk beside the image");
             let mut sink = RawSink::new(file, layout.size_bytes).map_err(text)?;
-            disk::write(layout, &tree, &mut sink, &BootFiles::default())
+            disk::write_with(layout, &tree, made, &mut sink, &BootFiles::default())
                 .map_err(|error| chain(&error))?;
         }
     }
@@ -149,7 +159,7 @@ fn write_archives(message: &Write, tree: &Tree, outputs: Vec<(&Output, File)>) -
 /// from the raw one afterwards, which lies in `scratch` when no output is raw.
 fn write_disks(
     message: &Write,
-    tree: &Tree,
+    (tree, made): (&Tree, &Made),
     outputs: Vec<(&Output, File)>,
     scratch: Option<File>,
 ) -> Done<()> {
@@ -173,7 +183,8 @@ fn write_disks(
         tee.push(disk_sink(output, file, layout).map_err(text)?);
     }
     let bios = message.bios.clone().map(|(boot_img, core_img)| BiosBoot { boot_img, core_img });
-    disk::write(layout, tree, &mut tee, &BootFiles { bios }).map_err(|error| chain(&error))?;
+    disk::write_with(layout, tree, made, &mut tee, &BootFiles { bios })
+        .map_err(|error| chain(&error))?;
     if streams.is_empty() {
         return Ok(());
     }

@@ -105,7 +105,7 @@ impl<'a> Chain<'a> {
         let mirror = mirror.unwrap_or_else(|| mirror::of_request(request, debian));
         let mut commands = host_commands::packages(&prepared.hooks);
         commands.extend(request.tools_packages.iter().cloned());
-        if request.types.contains(&ImageType::Squashfs) {
+        if needs_squashfs(request, prepared) {
             commands.insert(squashfs::PACKAGE.to_owned());
         }
         let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
@@ -373,7 +373,7 @@ impl Links<'_> {
             .parent(&self.last)
             .part("form", text)
             .part("to", request.cwd.join(&request.output).as_os_str().as_encoded_bytes());
-        if request.types.contains(&ImageType::Squashfs) {
+        if needs_squashfs(request, self.prepared) {
             key = key.parent(self.tools);
         }
         if request.backend != Backend::Image {
@@ -382,4 +382,10 @@ impl Links<'_> {
         self.push("output", false, key, Work::Output { rules, on_disk });
         Ok(())
     }
+}
+
+/// Whether the tools container's program for squashfs takes part in the outputs.
+fn needs_squashfs(request: &Request, prepared: &Prepared) -> bool {
+    let disks = request.types.iter().any(|kind| kind.is_disk());
+    request.types.contains(&ImageType::Squashfs) || disks && prepared.disk.has("squashfs")
 }

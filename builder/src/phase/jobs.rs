@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, Kind, Result};
 
 /// Every job there is.
-pub const JOBS: [Job; 16] = [
+pub const JOBS: [Job; 17] = [
     goldsmith_runtime::PROBE_JOB,
     goldsmith_runtime::privileged::HOLD_JOB,
     Job { name: "remove", run: remove_job },
@@ -26,6 +26,7 @@ pub const JOBS: [Job; 16] = [
     Job { name: "sizes", run: crate::cli::store::sizes::job },
     Job { name: "measure", run: crate::materialise::jobs::measure },
     Job { name: "write", run: crate::materialise::write::write },
+    Job { name: "parts", run: crate::materialise::parts::archive },
     Job { name: "boot-code", run: crate::materialise::jobs::boot_code },
     Job { name: "tidy", run: crate::materialise::jobs::tidy },
     Job { name: "origin", run: crate::verify::origin::find },

@@ -1,14 +1,15 @@
 //! Two disks.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Attribute, CompareError, Difference, first_difference, trees};
-use crate::read::{Magic, Medium, Partition, Slot, System, partitions};
+use crate::read::{LogicalVolume, Magic, Medium, Partition, Slot, System, partitions, volumes};
 
 /// What two disks do not have in common: sizes and rows of their tables, bytes outside of
-/// partitions, and of partitions the files. A partition whose files are all the same while its
-/// bytes are not is told by the first such byte.
+/// partitions, and of partitions and logical volumes the files. A place whose files are all the
+/// same while its bytes are not is told by the first such byte.
 ///
 /// # Errors
 ///
@@ -26,29 +27,60 @@ pub fn disks(a: &Arc<dyn Medium>, b: &Arc<dyn Medium>) -> Result<Vec<Difference>
         found.push(whole(Attribute::Size, values));
     }
     let (ours, theirs) = (partitions(a)?, partitions(b)?);
-    let slots = |list: &[Partition]| list.iter().map(|p| p.slot).collect::<Vec<_>>();
-    if slots(&ours) != slots(&theirs) {
-        let text = |list: &[Partition]| {
-            slots(list).iter().map(Slot::to_string).collect::<Vec<_>>().join(", ")
-        };
-        found.push(whole(Attribute::Presence, (text(&ours), text(&theirs))));
+    let logical = (volumes(&ours)?, volumes(&theirs)?);
+    let slots = |list: &[Partition], logical: &[LogicalVolume]| {
+        let logical = logical.iter().map(|volume| volume.slot.to_string());
+        list.iter().map(|p| p.slot.to_string()).chain(logical).collect::<Vec<_>>().join(", ")
+    };
+    let names = (slots(&ours, &logical.0), slots(&theirs, &logical.1));
+    if names.0 != names.1 {
+        found.push(whole(Attribute::Presence, names));
     }
-    let outside = (Gaps::new(a, &ours), Gaps::new(b, &theirs));
-    let (map, length) = (outside.0.map(), a.size().min(b.size()));
-    if let Some(at) = first_difference(outside.0, outside.1)? {
-        let at = on_disk(&map, at).min(length);
+    let taken = |list: &[Partition]| {
+        list.iter().map(|p| p.part.start()..p.part.start() + p.part.size()).collect()
+    };
+    if let Some(at) = outside((a, taken(&ours)), (b, taken(&theirs)))? {
         found.push(Difference {
             place: "the disk outside of its partitions".to_owned(),
             ..whole(Attribute::Bytes(at), Default::default())
         });
     }
     let points = mount_points(a);
-    for one in &ours {
-        let Some(other) = theirs.iter().find(|other| other.slot == one.slot) else { continue };
-        let point = points.iter().find(|(_, slot)| *slot == one.slot).map(|(at, _)| at.as_str());
-        found.extend(partition(one, other, point)?);
+    let place = |slot: &Slot| {
+        let point = points.iter().find(|(_, at)| at == slot).map(|(point, _)| point.as_str());
+        Place::new(slot, point)
+    };
+    for (index, one) in ours.iter().enumerate() {
+        let at = theirs.iter().position(|other| other.slot == one.slot);
+        let Some((at, other)) = at.and_then(|at| Some((at, theirs.get(at)?))) else { continue };
+        let place = place(&one.slot);
+        found.extend(place.rows(one, other));
+        let taken = (runs(&logical.0, index), runs(&logical.1, at));
+        let (one, other) = (Arc::clone(&one.part) as _, Arc::clone(&other.part) as _);
+        if taken.0.is_empty() && taken.1.is_empty() {
+            found.extend(place.contents(&one, &other)?);
+        } else if let Some(at) = outside((&one, taken.0), (&other, taken.1))? {
+            found.push(place.differs(Attribute::Bytes(at), Default::default()));
+        }
+    }
+    for LogicalVolume { slot, content } in &logical.0 {
+        let other = logical.1.iter().find(|other| other.slot == *slot);
+        if let (Ok(one), Some(Ok(other))) = (content, other.map(|other| &other.content)) {
+            let place = place(slot);
+            let size = (one.size().to_string(), other.size().to_string());
+            if size.0 != size.1 {
+                found.push(place.differs(Attribute::Size, size));
+            }
+            found.extend(place.contents(&(Arc::clone(one) as _), &(Arc::clone(other) as _))?);
+        }
     }
     Ok(found)
+}
+
+/// What logical volumes take of the partition of that index.
+fn runs(logical: &[LogicalVolume], partition: usize) -> Vec<Range<u64>> {
+    let readable = logical.iter().filter_map(|volume| volume.content.as_ref().ok());
+    readable.flat_map(|content| content.on(partition)).collect()
 }
 
 /// Where what is mounted; nothing where no system is found.
@@ -56,55 +88,68 @@ fn mount_points(disk: &Arc<dyn Medium>) -> Vec<(String, Slot)> {
     System::find(disk).map(|system| system.mounts()).unwrap_or_default()
 }
 
-fn partition(
-    a: &Partition,
-    b: &Partition,
-    point: Option<&str>,
-) -> Result<Vec<Difference>, CompareError> {
-    let place = match point {
-        Some(point) => format!("{} ({point})", a.slot),
-        None => a.slot.to_string(),
-    };
-    let mut found = Vec::new();
-    let of_place =
-        |attribute, values| Difference { place: place.clone(), path: None, attribute, values };
-    let row = |p: &Partition| format!("{} bytes from {} on", p.part.size(), p.part.start());
-    if row(a) != row(b) {
-        found.push(of_place(Attribute::Size, (row(a), row(b))));
-    }
-    if a.role != b.role {
-        found.push(of_place(Attribute::Kind, (format!("{:?}", a.role), format!("{:?}", b.role))));
-    }
-    let reader = |p: &Partition| MediumReader { medium: Arc::clone(&p.part) as _, at: 0 };
-    let Some(at) = first_difference(reader(a), reader(b))? else { return Ok(found) };
-    let magic = |p: &Partition| Magic::find(p.part.as_ref());
-    let bytes = of_place(Attribute::Bytes(at), Default::default());
-    let (Some(one), Some(other)) = (magic(a)?, magic(b)?) else {
-        found.push(bytes);
-        return Ok(found);
-    };
-    let before = found.len();
-    for (attribute, one, other) in [
-        (Attribute::Kind, one.format.to_string(), other.format.to_string()),
-        (Attribute::Xattr("label".to_owned()), one.label.clone(), other.label.clone()),
-        (Attribute::Xattr("UUID".to_owned()), one.uuid.clone(), other.uuid.clone()),
-    ] {
-        if one != other {
-            found.push(of_place(attribute, (one, other)));
-        }
-    }
-    if one.format == other.format && one.format.is_read() {
-        let tree = |p: &Partition| {
-            let part: Arc<dyn Medium> = Arc::clone(&p.part) as _;
-            System::whole(&part, one.format)?.tree(b"")
+/// A partition or a logical volume of both disks.
+struct Place<'a> {
+    /// What differences call it.
+    name: String,
+    /// Where it is mounted, relative; empty for the root.
+    prefix: &'a [u8],
+}
+
+impl<'a> Place<'a> {
+    fn new(slot: &Slot, point: Option<&'a str>) -> Self {
+        let name = match point {
+            Some(point) => format!("{slot} ({point})"),
+            None => slot.to_string(),
         };
-        let prefix = point.unwrap_or_default().trim_matches('/').as_bytes();
-        found.extend(trees(&tree(a)?, &tree(b)?, &place, prefix)?);
+        Self { name, prefix: point.unwrap_or_default().trim_matches('/').as_bytes() }
     }
-    if found.len() == before {
-        found.push(bytes);
+
+    fn differs(&self, attribute: Attribute, values: (String, String)) -> Difference {
+        Difference { place: self.name.clone(), path: None, attribute, values }
     }
-    Ok(found)
+
+    /// What differs between two rows of partition tables.
+    fn rows(&self, a: &Partition, b: &Partition) -> Vec<Difference> {
+        let row = |p: &Partition| format!("{} bytes from {} on", p.part.size(), p.part.start());
+        let role = |p: &Partition| format!("{:?}", p.role);
+        let rows = [(Attribute::Size, (row(a), row(b))), (Attribute::Kind, (role(a), role(b)))];
+        let differ = rows.into_iter().filter(|(_, (one, other))| one != other);
+        differ.map(|(attribute, values)| self.differs(attribute, values)).collect()
+    }
+
+    /// What differs between the bytes of a place, by files where there is a file system.
+    fn contents(
+        &self,
+        a: &Arc<dyn Medium>,
+        b: &Arc<dyn Medium>,
+    ) -> Result<Vec<Difference>, CompareError> {
+        let mut found = Vec::new();
+        let reader = |medium: &Arc<dyn Medium>| MediumReader { medium: Arc::clone(medium), at: 0 };
+        let Some(at) = first_difference(reader(a), reader(b))? else { return Ok(found) };
+        let bytes = self.differs(Attribute::Bytes(at), Default::default());
+        let magic = (Magic::find(a.as_ref())?, Magic::find(b.as_ref())?);
+        let (Some(one), Some(other)) = magic else {
+            return Ok(vec![bytes]);
+        };
+        for (attribute, one, other) in [
+            (Attribute::Kind, one.format.to_string(), other.format.to_string()),
+            (Attribute::Xattr("label".to_owned()), one.label.clone(), other.label.clone()),
+            (Attribute::Xattr("UUID".to_owned()), one.uuid.clone(), other.uuid.clone()),
+        ] {
+            if one != other {
+                found.push(self.differs(attribute, (one, other)));
+            }
+        }
+        if one.format == other.format && one.format.is_read() {
+            let tree = |medium: &Arc<dyn Medium>| System::whole(medium, one.format)?.tree(b"");
+            found.extend(trees(&tree(a)?, &tree(b)?, &self.name, self.prefix)?);
+        }
+        if found.is_empty() {
+            found.push(bytes);
+        }
+        Ok(found)
+    }
 }
 
 /// Reads a medium from its begin to its end.
@@ -123,7 +168,7 @@ impl Read for MediumReader {
     }
 }
 
-/// Reads what lies outside of all partitions, one gap after another.
+/// Reads what lies outside of some ranges, one gap after another.
 struct Gaps {
     disk: Arc<dyn Medium>,
     /// What is left: offset and end of each.
@@ -131,12 +176,11 @@ struct Gaps {
 }
 
 impl Gaps {
-    fn new(disk: &Arc<dyn Medium>, partitions: &[Partition]) -> Self {
-        let mut taken: Vec<_> =
-            partitions.iter().map(|p| (p.part.start(), p.part.start() + p.part.size())).collect();
-        taken.sort_unstable();
+    fn new(disk: &Arc<dyn Medium>, mut taken: Vec<Range<u64>>) -> Self {
+        taken.push(disk.size()..disk.size());
+        taken.sort_unstable_by_key(|range| (range.start, range.end));
         let (mut gaps, mut at) = (Vec::new(), 0);
-        for (start, end) in taken.into_iter().chain([(disk.size(), disk.size())]) {
+        for Range { start, end } in taken {
             if start > at {
                 gaps.push((at, start));
             }
@@ -164,6 +208,18 @@ impl Read for Gaps {
         }
         Ok(count)
     }
+}
+
+/// The offset of the first byte that differs outside of the ranges of each that are compared by
+/// themselves.
+fn outside(
+    (a, ours): (&Arc<dyn Medium>, Vec<Range<u64>>),
+    (b, theirs): (&Arc<dyn Medium>, Vec<Range<u64>>),
+) -> io::Result<Option<u64>> {
+    let (ours, theirs) = (Gaps::new(a, ours), Gaps::new(b, theirs));
+    let map = ours.map();
+    let at = first_difference(ours, theirs)?;
+    Ok(at.map(|at| on_disk(&map, at).min(a.size().min(b.size()))))
 }
 
 /// The offset on the disk of a byte of its gaps.

@@ -9,17 +9,20 @@
 //! view     the tree, divided by mount points
 //! table    GPT, MBR          boot   GRUB for BIOS
 //! lvm      volume groups on partitions, and volumes as disks of their own
-//! ext4     xfs     fat     swap      one writer for each format; alloc, fields, sweep   what they share
+//! ext4   xfs   fat   erofs   swap     one writer for each format; alloc, fields, sweep   what they share
+//! made     what programs made, copied to its place
 //! sink     raw file, qcow2 and other formats: every byte once, any order
 //! ```
 
 mod alloc;
 mod boot;
+mod erofs;
 mod ext4;
 mod fat;
 mod fields;
 pub mod layout;
 mod lvm;
+mod made;
 mod patch;
 pub mod sink;
 pub mod size;
@@ -31,14 +34,19 @@ mod write;
 mod xfs;
 
 pub use boot::{BiosBoot, BootError, BootFiles};
+pub use erofs::ErofsError;
 pub use ext4::Ext4Error;
 pub use fat::FatError;
+pub(crate) use lvm::checksum as lvm_checksum;
 pub use lvm::shown_id;
+pub use made::{Made, MadeError, part};
 pub use patch::{boot_code, fat_volume, frame};
 pub use swap::SwapError;
 pub use table::TableError;
 pub use view::SplitError;
-pub use write::{FilesystemReport, FilesystemUse, WriteError, WriteReport, write, write_empty};
+pub use write::{
+    FilesystemReport, FilesystemUse, WriteError, WriteReport, write, write_empty, write_with,
+};
 pub use xfs::XfsError;
 
 #[cfg(test)]

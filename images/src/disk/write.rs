@@ -5,10 +5,12 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::boot::{self, BootError, BootFiles};
+use super::erofs::{self, ErofsError};
 use super::ext4::{self, Ext4Error};
 use super::fat::{self, FatError};
 use super::layout::{DiskLayout, Extent, Filesystem, FsKind, LayoutError, On};
 use super::lvm::{self, Runs};
+use super::made::{self, Made, MadeError};
 use super::sink::{DiskSink, offset_of};
 use super::swap::{self, SwapError};
 use super::table::{self, Fragment, TableError};
@@ -49,6 +51,24 @@ pub enum WriteError {
         /// Why.
         #[source]
         source: Box<XfsError>,
+    },
+    /// An erofs cannot be written.
+    #[error("file system {name} cannot be written")]
+    Erofs {
+        /// The file system.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<ErofsError>,
+    },
+    /// What a program made cannot be copied.
+    #[error("file system {name} cannot be written")]
+    Made {
+        /// The file system.
+        name: String,
+        /// Why.
+        #[source]
+        source: MadeError,
     },
     /// A FAT cannot be written.
     #[error("file system {name} cannot be written")]
@@ -133,10 +153,25 @@ pub fn write(
     sink: &mut dyn DiskSink,
     boot_files: &BootFiles,
 ) -> Result<WriteReport, WriteError> {
+    write_with(layout, tree, &Made::default(), sink, boot_files)
+}
+
+/// The same with file systems that a program made.
+///
+/// # Errors
+///
+/// As [`write`], and when one of them is missing or larger than its place.
+pub fn write_with(
+    layout: &DiskLayout,
+    tree: &Tree,
+    made: &Made,
+    sink: &mut dyn DiskSink,
+    boot_files: &BootFiles,
+) -> Result<WriteReport, WriteError> {
     layout.validate()?;
     let missing = view::missing_directories(layout, tree);
     let views = view::split(layout, tree, &missing)?;
-    write_views(layout, &views, sink, boot_files)
+    write_views(layout, &views, made, sink, boot_files)
 }
 
 /// Writes the layout with nothing in its file systems, none of which need be mounted anywhere.
@@ -152,12 +187,13 @@ pub fn write_empty(
     let tree = Tree::default();
     let root = view::root(layout.epoch);
     let views: Vec<_> = layout.filesystems.iter().map(|_| View::empty(&tree, &root)).collect();
-    write_views(layout, &views, sink, &BootFiles::default())
+    write_views(layout, &views, &Made::default(), sink, &BootFiles::default())
 }
 
 fn write_views(
     layout: &DiskLayout,
     views: &[View<'_>],
+    made: &Made,
     sink: &mut dyn DiskSink,
     boot_files: &BootFiles,
 ) -> Result<WriteReport, WriteError> {
@@ -176,9 +212,10 @@ fn write_views(
         let usage = if let On::Volume { .. } = filesystem.on {
             let inside = Extent { offset: 0, len };
             let mut runs = Runs::new(sink, &extents);
-            write_filesystem(layout, filesystem, view, inside, &mut runs)?
+            write_filesystem(layout, filesystem, (view, made), inside, &mut runs)?
         } else {
-            write_filesystem(layout, filesystem, view, Extent { offset, len }, sink)?
+            let extent = Extent { offset, len };
+            write_filesystem(layout, filesystem, (view, made), extent, sink)?
         };
         filesystems.push(FilesystemReport {
             name: filesystem.name.clone(),
@@ -230,7 +267,7 @@ fn write_outside(
 fn write_filesystem(
     layout: &DiskLayout,
     filesystem: &Filesystem,
-    view: &View<'_>,
+    (view, made): (&View<'_>, &Made),
     extent: Extent,
     sink: &mut dyn DiskSink,
 ) -> Result<FilesystemUse, WriteError> {
@@ -243,6 +280,10 @@ fn write_filesystem(
             .map_err(|source| WriteError::Xfs { name: name(), source: Box::new(source) }),
         FsKind::Vfat(options) => fat::write(view, filesystem, options, &place, sink)
             .map_err(|source| WriteError::Vfat { name: name(), source }),
+        FsKind::Erofs => erofs::write(view, filesystem, &place, sink)
+            .map_err(|source| WriteError::Erofs { name: name(), source: Box::new(source) }),
+        FsKind::Squashfs => made::write(made, &filesystem.name, extent, sink)
+            .map_err(|source| WriteError::Made { name: name(), source }),
         FsKind::Swap => {
             swap::write(filesystem, extent, sink)
                 .map_err(|source| WriteError::Swap { name: name(), source })?;

@@ -4,6 +4,7 @@
 //! container   what a file is, by its first bytes
 //! medium      the bytes of a disk, whatever holds them      (raw, qcow2)
 //! partition   where file systems may lie                    (GPT, MBR, none)
+//! lvm         the logical volumes on partitions
 //! format      which file system lies there, by its magic
 //! volume      a file system that can be read                (ext4, xfs, btrfs, fat, squashfs)
 //! system      which of them is mounted where, as a `Tree`
@@ -19,6 +20,7 @@ mod ext4;
 mod fat;
 mod fields;
 mod format;
+mod lvm;
 mod medium;
 mod partition;
 mod qcow2;
@@ -30,6 +32,7 @@ mod xfs;
 use std::sync::Arc;
 
 pub use format::{Format, Magic};
+pub use lvm::{LogicalVolume, volumes};
 pub use medium::{Medium, Part, RawFile};
 pub use partition::{Partition, PartitionError, Role, Slot, partitions};
 pub use qcow2::{Qcow2, Qcow2Error};

@@ -81,6 +81,9 @@ impl Tree {
             Kind::File { source: Source::Layer { layer }, .. } => {
                 Ok(FileReader::Layer(self.open_layer(*layer, &entry.path)?))
             }
+            Kind::File { source: Source::Moved { layer, path }, .. } => {
+                Ok(FileReader::Layer(self.open_layer(*layer, path)?))
+            }
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }
     }

@@ -92,7 +92,7 @@ impl Tree {
             }
             merged.push(entry);
         }
-        Ok(Self { entries: merged, roots, volumes: Vec::new() })
+        Ok(Self { entries: merged, roots: roots.into(), volumes: Vec::new() })
     }
 }
 

@@ -35,7 +35,7 @@ use crate::read::{Content, Volume};
 pub struct Tree {
     /// The entries; the root, whose path is empty, is the first.
     pub entries: Vec<Entry>,
-    roots: Vec<OwnedFd>,
+    roots: Arc<[OwnedFd]>,
     volumes: Vec<Arc<dyn Volume>>,
 }
 
@@ -104,6 +104,13 @@ pub enum Source {
         /// Index of the layer, the bottom one being 0.
         layer: usize,
     },
+    /// In that layer, at another path.
+    Moved {
+        /// Index of the layer.
+        layer: usize,
+        /// The path there.
+        path: Vec<u8>,
+    },
     /// In a file system of an image.
     Volume {
         /// Its index.
@@ -120,7 +127,22 @@ impl Tree {
     /// their index.
     pub(crate) fn of_volumes(mut entries: Vec<Entry>, volumes: Vec<Arc<dyn Volume>>) -> Self {
         entries.sort_by(|a, b| a.path.cmp(&b.path));
-        Self { entries, roots: Vec::new(), volumes }
+        Self { entries, roots: Arc::default(), volumes }
+    }
+
+    /// Some of its entries, sorted, under other paths: each comes with where it is in this tree.
+    pub(crate) fn part(&self, entries: Vec<(Entry, Vec<u8>)>) -> Self {
+        let moved = |(mut entry, path): (Entry, Vec<u8>)| {
+            if let Kind::File { source, .. } = &mut entry.kind
+                && let Source::Layer { layer } = *source
+                && entry.path != path
+            {
+                *source = Source::Moved { layer, path };
+            }
+            entry
+        };
+        let entries = entries.into_iter().map(moved).collect();
+        Self { entries, roots: Arc::clone(&self.roots), volumes: self.volumes.clone() }
     }
 
     /// Where the bytes of a file lie in an image; nothing for other files.
@@ -192,9 +214,12 @@ impl Tree {
 
     /// The open file of an entry of a layer.
     pub(crate) fn file(&self, entry: &Entry) -> io::Result<File> {
-        match entry.kind {
+        match &entry.kind {
             Kind::File { source: Source::Layer { layer }, .. } => {
-                self.open_layer(layer, &entry.path)
+                self.open_layer(*layer, &entry.path)
+            }
+            Kind::File { source: Source::Moved { layer, path }, .. } => {
+                self.open_layer(*layer, path)
             }
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }

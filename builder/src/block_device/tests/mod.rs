@@ -1,5 +1,6 @@
 mod disks;
 mod errors;
+mod read_only;
 mod volumes;
 
 use goldsmith_images::disk::layout::{FsKind, PartitionKind};

@@ -249,6 +249,9 @@ impl DiskLayout {
                 FsKind::Vfat(_) => 11,
                 FsKind::Xfs => 12,
                 FsKind::Ext4(_) | FsKind::Swap => 16,
+                FsKind::Erofs => 15,
+                // It has none.
+                FsKind::Squashfs => 0,
             };
             if fs.label.len() > max {
                 let (name, label) = (fs.name.clone(), fs.label.clone());
@@ -296,7 +299,7 @@ impl DiskLayout {
             FsKind::Swap => {
                 swap::last_page(len).map(drop).map_err(|error| impossible(error.to_string()))
             }
-            FsKind::Xfs => Ok(()),
+            FsKind::Xfs | FsKind::Erofs | FsKind::Squashfs => Ok(()),
         }
     }
 }

@@ -52,6 +52,10 @@ pub enum FsKind {
     Vfat(VfatOptions),
     /// A swap area.
     Swap,
+    /// EROFS, not compressed: read-only.
+    Erofs,
+    /// squashfs, which a program makes before the disk is written: read-only.
+    Squashfs,
 }
 
 impl FsKind {
@@ -62,6 +66,8 @@ impl FsKind {
             Self::Xfs => "xfs",
             Self::Vfat(_) => "vfat",
             Self::Swap => "swap",
+            Self::Erofs => "erofs",
+            Self::Squashfs => "squashfs",
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn fragments(layout: &DiskLayout) -> Result<Vec<Fragment>, LayoutErro
 }
 
 /// The checksum of labels and metadata: CRC-32 without its last step, begun by LVM's own number.
-fn checksum(bytes: &[u8]) -> u32 {
+pub(crate) fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0xf597_a6cf, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
             (sum >> 1) ^ (0xedb8_8320 & 0_u32.wrapping_sub(sum & 1))

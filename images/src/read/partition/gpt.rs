@@ -96,7 +96,8 @@ fn row(number: u32, entry: &[u8], sector: u64) -> Option<Row> {
         text if ROOTS.contains(&text) => Role::Root,
         _ => Role::Other,
     };
-    Some(Row { number, role, start, size })
+    let id = uuid::Uuid::from_bytes_le(entry.get(16..32)?.try_into().ok()?).to_string();
+    Some(Row { number, role, id, start, size })
 }
 
 fn sum(bytes: &[u8]) -> u32 {

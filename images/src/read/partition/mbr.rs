@@ -37,6 +37,10 @@ pub(super) fn rows(disk: &dyn Medium) -> Result<Vec<Row>, PartitionError> {
         }
     }
     rows.sort_by_key(|row| row.number);
+    let disk_id = le32(&bytes(disk, 440, 4)?, 0);
+    for row in &mut rows {
+        row.id = format!("{disk_id:08x}-{:02x}", row.number);
+    }
     Ok(rows)
 }
 
@@ -63,7 +67,8 @@ fn logical(disk: &dyn Medium, base: u64, rows: &mut Vec<Row>) -> Result<(), Part
 
 fn usable(number: u32, row: Raw, base: u64) -> Row {
     let role = if row.kind == EFI { Role::Efi } else { Role::Other };
-    Row { number, role, start: (base + row.start) * SECTOR, size: row.sectors * SECTOR }
+    let id = String::new();
+    Row { number, role, id, start: (base + row.start) * SECTOR, size: row.sectors * SECTOR }
 }
 
 /// The four rows of the record at a sector; nothing when there is none.

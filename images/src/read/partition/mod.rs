@@ -40,13 +40,33 @@ pub enum Role {
     Other,
 }
 
-/// Where a partition comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a file system lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Slot {
     /// The disk has no table: the whole of it.
     Whole,
     /// The partition of that number.
     Number(u32),
+    /// A logical volume.
+    Volume {
+        /// The volume group's name.
+        group: Arc<str>,
+        /// Its own.
+        volume: Arc<str>,
+    },
+}
+
+impl Slot {
+    /// Whether `device` is the path of the logical volume, in one of the two forms that LVM
+    /// makes: `/dev/GROUP/VOLUME`, and below `/dev/mapper` with hyphens within names doubled.
+    pub(super) fn is_device(&self, device: &str) -> bool {
+        let Self::Volume { group, volume } = self else { return false };
+        let doubled = |name: &str| name.replace('-', "--");
+        match device.strip_prefix("/dev/mapper/") {
+            Some(name) => name == format!("{}-{}", doubled(group), doubled(volume)),
+            None => device == format!("/dev/{group}/{volume}"),
+        }
+    }
 }
 
 impl std::fmt::Display for Slot {
@@ -54,6 +74,7 @@ impl std::fmt::Display for Slot {
         match self {
             Self::Whole => f.write_str("the whole disk"),
             Self::Number(number) => write!(f, "partition {number}"),
+            Self::Volume { group, volume } => write!(f, "logical volume {group}/{volume}"),
         }
     }
 }
@@ -65,14 +86,17 @@ pub struct Partition {
     pub slot: Slot,
     /// What the table says it is for.
     pub role: Role,
+    /// Its identifier in the table, as fstab's PARTUUID spells it; empty without a table.
+    pub id: String,
     /// Its bytes.
     pub part: Arc<Part>,
 }
 
-/// A row of a table: number, role, first byte, length in bytes.
+/// A row of a table: number, role, identifier, first byte, length in bytes.
 struct Row {
     number: u32,
     role: Role,
+    id: String,
     start: u64,
     size: u64,
 }
@@ -86,6 +110,7 @@ pub fn partitions(disk: &Arc<dyn Medium>) -> Result<Vec<Partition>, PartitionErr
     let whole = || Partition {
         slot: Slot::Whole,
         role: Role::Other,
+        id: String::new(),
         part: Arc::new(Part::new(Arc::clone(disk), 0, disk.size())),
     };
     let rows = match gpt::rows(disk.as_ref())? {
@@ -104,6 +129,7 @@ pub fn partitions(disk: &Arc<dyn Medium>) -> Result<Vec<Partition>, PartitionErr
         .map(|row| Partition {
             slot: Slot::Number(row.number),
             role: row.role,
+            id: row.id,
             part: Arc::new(Part::new(Arc::clone(disk), row.start, row.size)),
         })
         .collect())

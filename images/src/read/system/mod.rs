@@ -5,6 +5,7 @@ mod walk;
 use std::sync::Arc;
 
 use super::format::{Format, Magic};
+use super::lvm;
 use super::medium::Medium;
 use super::open_volume;
 use super::partition::{PartitionError, Role, Slot, partitions};
@@ -38,6 +39,16 @@ pub enum SystemError {
         /// What is wrong.
         source: VolumeError,
     },
+    /// A logical volume that is not read is mounted where something was asked for.
+    #[error("{slot}, mounted at {point}: {reason}")]
+    Refused {
+        /// Which.
+        slot: Slot,
+        /// The mount point.
+        point: String,
+        /// Why it is not read.
+        reason: String,
+    },
     /// The tree is larger than an honest one.
     #[error("{slot}: {what}")]
     Limit {
@@ -55,17 +66,37 @@ pub struct Found {
     pub slot: Slot,
     /// What the table says it is for.
     pub role: Role,
+    /// Its identifier in the table; empty when it has none.
+    id: String,
     /// The format and its names, if it is a known one.
     pub magic: Option<Magic>,
     /// The file system, where it can be read.
     volume: Option<Arc<dyn Volume>>,
+    /// Why a logical volume cannot be read.
+    refused: Option<String>,
     size: u64,
+}
+
+impl Found {
+    /// Looks at what lies in a place.
+    fn look(slot: Slot, role: Role, part: &Arc<dyn Medium>) -> Result<Self, SystemError> {
+        let magic = Magic::find(part.as_ref()).map_err(PartitionError::from)?;
+        let volume = match &magic {
+            Some(Magic { format, .. }) if format.is_read() => {
+                let opened = open_volume(Arc::clone(part), *format);
+                Some(opened.map_err(|source| volume_error(&slot, b"", source))?)
+            }
+            _ => None,
+        };
+        let (id, size) = (String::new(), part.size());
+        Ok(Self { slot, role, id, magic, volume, refused: None, size })
+    }
 }
 
 /// The file systems of a disk with their mount points, the root first.
 #[derive(Debug)]
 pub struct System {
-    /// All partitions.
+    /// All partitions, then all logical volumes.
     pub found: Vec<Found>,
     /// Mount points (relative, empty for the root) and indices of `found`.
     mounts: Vec<(Vec<u8>, usize)>,
@@ -75,7 +106,7 @@ pub struct System {
 const FSTAB: u64 = 1 << 20;
 
 impl System {
-    /// Looks at all partitions of a disk and finds out which file system is mounted where:
+    /// Looks at all partitions of a disk, and the logical volumes on them, and finds out which file system is mounted where:
     /// the root is the one with an /etc, the others are found by its fstab, /boot and the
     /// EFI system partition by the types of their partitions too.
     ///
@@ -84,19 +115,22 @@ impl System {
     /// When the disk cannot be read or a file system that can be read is damaged.
     pub fn find(disk: &Arc<dyn Medium>) -> Result<Self, SystemError> {
         let mut found = Vec::new();
-        for partition in partitions(disk)? {
-            let part: Arc<dyn Medium> = partition.part;
-            let magic = Magic::find(part.as_ref()).map_err(PartitionError::from)?;
-            let slot = partition.slot;
-            let volume = match &magic {
-                Some(Magic { format, .. }) if format.is_read() => {
-                    let opened = open_volume(Arc::clone(&part), *format);
-                    Some(opened.map_err(|source| volume_error(slot, b"", source))?)
+        let partitions = partitions(disk)?;
+        for partition in &partitions {
+            let part: Arc<dyn Medium> = Arc::clone(&partition.part) as _;
+            let look = Found::look(partition.slot.clone(), partition.role, &part)?;
+            found.push(Found { id: partition.id.clone(), ..look });
+        }
+        for lvm::LogicalVolume { slot, content } in lvm::volumes(&partitions)? {
+            let role = Role::Other;
+            found.push(match content {
+                Ok(content) => Found::look(slot, role, &(content as _))?,
+                Err(reason) => {
+                    let refused = Some(reason.to_string());
+                    let id = String::new();
+                    Found { slot, role, id, magic: None, volume: None, refused, size: 0 }
                 }
-                _ => None,
-            };
-            let size = part.size();
-            found.push(Found { slot, role: partition.role, magic, volume, size });
+            });
         }
         let mut system = Self { found, mounts: Vec::new() };
         let root = system.root()?;
@@ -117,10 +151,11 @@ impl System {
     pub fn whole(disk: &Arc<dyn Medium>, format: Format) -> Result<Self, SystemError> {
         let slot = Slot::Whole;
         let volume = open_volume(Arc::clone(disk), format)
-            .map_err(|source| volume_error(slot, b"", source))?;
+            .map_err(|source| volume_error(&slot, b"", source))?;
         let magic = Some(Magic { format, label: String::new(), uuid: String::new() });
         let (volume, size) = (Some(volume), disk.size());
-        let found = Found { slot, role: Role::Root, magic, volume, size };
+        let (id, role) = (String::new(), Role::Root);
+        let found = Found { slot, role, id, magic, volume, refused: None, size };
         Ok(Self { found: vec![found], mounts: vec![(Vec::new(), 0)] })
     }
 
@@ -137,7 +172,7 @@ impl System {
                 continue;
             }
             let etc = look_up(volume.as_ref(), b"etc")
-                .map_err(|source| volume_error(found.slot, b"etc", source))?;
+                .map_err(|source| volume_error(&found.slot, b"etc", source))?;
             let rank = (etc.is_some(), found.role == Role::Root, index);
             if etc.is_some() && best.is_none_or(|other| rank > other) {
                 best = Some(rank);
@@ -146,12 +181,13 @@ impl System {
         Ok(best.map(|(_, _, index)| index))
     }
 
-    /// Mounts what the root's fstab names by label or identifier.
+    /// Mounts what the root's fstab names by label or identifier, its own or its partition's, or
+    /// as a logical volume.
     fn fstab(&mut self, root: usize) -> Result<(), SystemError> {
         let Some(Found { slot, volume: Some(volume), .. }) = self.found.get(root) else {
             return Ok(());
         };
-        let failed = |source| volume_error(*slot, b"etc/fstab", source);
+        let failed = |source| volume_error(slot, b"etc/fstab", source);
         let file = look_up(volume.as_ref(), b"etc/fstab").map_err(failed)?;
         let Some(file) = file else { return Ok(()) };
         if volume.node(file).map_err(failed)?.kind != NodeKind::File {
@@ -166,14 +202,25 @@ impl System {
                 continue;
             };
             let wanted = |found: &Found| {
-                let Some(magic) = &found.magic else { return false };
+                let names = found.magic.as_ref();
                 match what.split_once('=') {
-                    Some(("LABEL", label)) => magic.label == label.trim_matches('"'),
-                    Some(("UUID", id)) => magic.uuid.eq_ignore_ascii_case(id.trim_matches('"')),
-                    _ => false,
+                    Some(("LABEL", label)) => {
+                        names.is_some_and(|names| names.label == label.trim_matches('"'))
+                    }
+                    Some(("UUID", id)) => {
+                        let id = id.trim_matches('"');
+                        names.is_some_and(|names| names.uuid.eq_ignore_ascii_case(id))
+                    }
+                    Some(("PARTUUID", id)) => {
+                        !id.is_empty() && found.id.eq_ignore_ascii_case(id.trim_matches('"'))
+                    }
+                    _ => found.slot.is_device(what),
                 }
             };
-            let index = self.readable().find(|(_, found, _)| wanted(found)).map(|(i, _, _)| i);
+            let readable = self.readable().find(|(_, found, _)| wanted(found));
+            // A volume that is refused is told when what is mounted there is asked for.
+            let refused = || self.found.iter().position(|f| f.refused.is_some() && wanted(f));
+            let index = readable.map(|(index, _, _)| index).or_else(refused);
             let point = point.trim_end_matches('/').as_bytes();
             let subvolume = options.split(',').find_map(|option| option.strip_prefix("subvol="));
             match (index, subvolume) {
@@ -196,11 +243,13 @@ impl System {
         else {
             return Ok(());
         };
-        let (slot, role, size) = (*slot, *role, *size);
+        let (slot, role, size) = (slot.clone(), *role, *size);
         let part = volume.subvolume(path.as_bytes());
-        let part = part.map_err(|source| volume_error(slot, path.as_bytes(), source))?;
+        let part = part.map_err(|source| volume_error(&slot, path.as_bytes(), source))?;
         if let Some(volume) = part {
-            self.found.push(Found { slot, role, magic: None, volume: Some(volume), size });
+            let volume = Some(volume);
+            let (id, magic, refused) = (String::new(), None, None);
+            self.found.push(Found { slot, role, id, magic, volume, refused, size });
             self.mount(point, self.found.len() - 1);
         }
         Ok(())
@@ -249,23 +298,29 @@ impl System {
         let all = self.mounts.iter();
         all.filter_map(|(point, index)| {
             let point = format!("/{}", String::from_utf8_lossy(point));
-            Some((point, self.found.get(*index)?.slot))
+            Some((point, self.found.get(*index)?.slot.clone()))
         })
         .collect()
     }
 
     /// That nothing here has `wanted`, and what there is instead.
     pub fn nothing(&self, wanted: &'static str) -> SystemError {
-        let list: Vec<_> = self
-            .found
-            .iter()
-            .filter_map(|found| Some(format!("{} in {}", found.magic.as_ref()?.format, found.slot)))
-            .collect();
+        let named = |found: &Found| match (&found.magic, &found.refused) {
+            (Some(magic), _) => Some(format!("{} in {}", magic.format, found.slot)),
+            (None, Some(reason)) => Some(format!("{} ({reason})", found.slot)),
+            (None, None) => None,
+        };
+        let list: Vec<_> = self.found.iter().filter_map(named).collect();
         let found = if list.is_empty() { "nothing known".to_owned() } else { list.join(", ") };
         let unread = self.found.iter().filter(|found| found.volume.is_none());
         let unread = unread.filter_map(|found| Some(found.magic.as_ref()?.format));
-        // Swap next to it is not what is missing.
-        let unread = { unread }.rfind(|format| *format != Format::Swap);
+        // Swap next to it is not what is missing, nor physical volumes whose group is known.
+        let known = self.found.iter().any(|found| matches!(found.slot, Slot::Volume { .. }));
+        let unread = { unread }.rfind(|format| match format {
+            Format::Swap => false,
+            Format::Lvm => !known,
+            _ => true,
+        });
         SystemError::Nothing { wanted, found, unread }
     }
 
@@ -280,6 +335,8 @@ impl System {
     }
 }
 
-fn volume_error(slot: Slot, path: &[u8], source: VolumeError) -> SystemError {
+/// That something of a place is damaged, or not read.
+pub(super) fn volume_error(slot: &Slot, path: &[u8], source: VolumeError) -> SystemError {
+    let slot = slot.clone();
     SystemError::Volume { slot, path: format!("/{}", String::from_utf8_lossy(path)), source }
 }

@@ -19,10 +19,15 @@ pub(super) fn tree(system: &System, below: &[u8]) -> Result<Tree, SystemError> {
         Walk { points, below, names: NAMES, entries: Vec::new(), counted: HashSet::new() };
     let mut volumes = Vec::new();
     for (point, index) in &system.mounts {
-        let Some(Found { slot, size, volume: Some(volume), .. }) = system.found.get(*index) else {
+        let Some(Found { slot, size, volume, refused, .. }) = system.found.get(*index) else {
             continue;
         };
-        let disk = Disk { slot: *slot, index: volumes.len(), size: *size, volume };
+        if let Some(reason) = refused.clone().filter(|_| walk.wanted(point)) {
+            let point = format!("/{}", String::from_utf8_lossy(point));
+            return Err(SystemError::Refused { slot: slot.clone(), point, reason });
+        }
+        let Some(volume) = volume else { continue };
+        let disk = Disk { slot, index: volumes.len(), size: *size, volume };
         walk.volume(&disk, point)?;
         volumes.push(Arc::clone(volume));
     }
@@ -46,7 +51,7 @@ pub(super) fn tree(system: &System, below: &[u8]) -> Result<Tree, SystemError> {
 
 /// A file system that is walked.
 struct Disk<'a> {
-    slot: Slot,
+    slot: &'a Slot,
     index: usize,
     size: u64,
     volume: &'a Arc<dyn Volume>,
@@ -88,6 +93,7 @@ impl Walk<'_> {
                 continue;
             }
             let failed = |source| volume_error(disk.slot, &path, source);
+            let limit = |what| SystemError::Limit { slot: disk.slot.clone(), what };
             let mut names = HashSet::new();
             for name in volume.list(id).map_err(failed)? {
                 let mut full = path.clone();
@@ -96,7 +102,7 @@ impl Walk<'_> {
                 }
                 full.extend_from_slice(&name.name);
                 if full.len() > PATH {
-                    return Err(SystemError::Limit { slot: disk.slot, what: "a path is too long" });
+                    return Err(limit("a path is too long"));
                 }
                 if !names.insert(name.name) {
                     let twice = VolumeError::damaged("the directory", "it names a file twice");
@@ -127,7 +133,7 @@ impl Walk<'_> {
         taken: &mut u64,
     ) -> Result<bool, SystemError> {
         let failed = |source| volume_error(disk.slot, path, source);
-        let limit = |what| SystemError::Limit { slot: disk.slot, what };
+        let limit = |what| SystemError::Limit { slot: disk.slot.clone(), what };
         let left = self.names.checked_sub(path.len() as u64 + 64);
         self.names = left.ok_or_else(|| limit("the names of all files are too long"))?;
         let node = disk.volume.node(id).map_err(failed)?;

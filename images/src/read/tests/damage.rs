@@ -8,7 +8,7 @@ use crate::disk::test_support::{have, run};
 
 /// A disk in memory.
 #[derive(Debug)]
-pub(super) struct Memory(pub(super) Vec<u8>);
+pub(in crate::read) struct Memory(pub(in crate::read) Vec<u8>);
 
 impl Medium for Memory {
     fn size(&self) -> u64 {

@@ -276,7 +276,7 @@ fn what_is_not_read_is_named() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("disk");
     for (at, magic, format) in
-        [(512, &b"LABELONE"[..], Format::Lvm), (0, b"LUKS\xba\xbe", Format::Luks)]
+        [(1024, &b"\x10\x20\xf5\xf2"[..], Format::F2fs), (0, b"LUKS\xba\xbe", Format::Luks)]
     {
         let mut bytes = vec![0; 1 << 20];
         bytes[at..at + magic.len()].copy_from_slice(magic);

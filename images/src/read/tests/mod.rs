@@ -1,10 +1,12 @@
 //! Images as other programs and our own writers make them, read back; and damaged ones.
 
 mod btrfs;
-mod damage;
+pub(super) mod damage;
 mod disks;
 mod ext;
 mod hostile;
+mod lvm;
+mod lvm_hostile;
 mod qcow2;
 mod squashfs;
 mod xfs;
