@@ -1,5 +1,6 @@
 //! Images of registries: settings and users from the caller's side, layers as snapshots.
 
+mod credential_helper;
 pub mod credentials;
 pub mod layers;
 pub mod outgoing;
