@@ -28,6 +28,7 @@ mod lock_https;
 mod memory;
 mod offline;
 mod once;
+mod pages;
 mod plans;
 mod probe;
 mod published;
