@@ -1,11 +1,13 @@
 //! Locks of bases that are no packages: images of a registry, published ones, container files.
 
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
 use goldsmith_tests::{DockerRegistry, Ran, TestEnv, ran};
 
 use crate::published::publisher;
+use crate::store::Emptied;
 use crate::{member, ok, tiny};
 
 /// Variables of a run, which are no part of a lock.
@@ -122,6 +124,71 @@ fn an_image_of_a_registry_is_locked_by_its_digest() -> Result<()> {
     let none = build(&env, "imaged", &["--locked"], &vars)?;
     ensure!(none.status == 5 && none.stderr.contains("is not in the lock"), "{none:#?}");
     Ok(())
+}
+
+/// What the registry means by the name is an index of two architectures: the lock has its digest, and
+/// the cache keeps it for as long as it has the image.
+#[test]
+fn an_image_of_an_index_is_found_after_a_collection() -> Result<()> {
+    let env = TestEnv::with_own_cache()?;
+    let _emptied = Emptied(&env);
+    let registry = DockerRegistry::start(env.directory.path())?;
+    let host = registry.host.clone();
+    let name = format!("{host}/base:1");
+    let layer = layer(&host, "one");
+    let files = ["amd64", "arm64"].map(|arch| tiny::make(&env, arch, arch, &[&layer]));
+    let [amd64, arm64] = files;
+    let index = tiny::push_all(&env, &[&amd64?, &arm64?], &name)?;
+    element(&env, "imaged", "oci:\n  image: ${DIB_BASE}\n")?;
+    let vars = [("GOLDSMITH_PLAIN_HTTP", host.as_str()), ("DIB_BASE", name.as_str())];
+    let locked = lock(&env, "imaged", &vars)?;
+    ensure!(locked.contains(&index), "{index}: {locked}");
+    drop(registry);
+    let blob = env.cache().join("blobs").join(index.replace(':', "/"));
+    ensure!(blob.is_file(), "the index is not there");
+    let pinned = format!("{host}/base@{index}");
+    let pinned = [vars[0], ("DIB_BASE", pinned.as_str())];
+    for (more, vars) in [(&["--locked", "--offline"][..], &vars), (&["--offline"], &pinned)] {
+        collected(&env)?;
+        ensure!(blob.is_file(), "the index is collected");
+        ok(&build(&env, "imaged", more, vars)?)?;
+        ensure!(member(&env.path("b.tar"), "./etc/mark")?.starts_with("one"));
+    }
+    // When the image goes, so does its index.
+    for image in images(&env)? {
+        ok(&env.run(&["store", "rm", &image])?)?;
+    }
+    ok(&env.run(&["store", "gc", "--older-than", "0"])?)?;
+    ensure!(!blob.exists(), "the index is left over");
+    Ok(())
+}
+
+/// Collects when what names stand for was not looked up for three weeks, and blobs were not used: what
+/// no image needs is then gone, and so is what the names stood for.
+fn collected(env: &TestEnv) -> Result<()> {
+    let unused = env.cache().join("blobs/sha256").join("0".repeat(64));
+    fs_err::write(&unused, "nobody's")?;
+    let old = SystemTime::now() - Duration::from_secs(21 * 24 * 3600);
+    for directory in ["steps", "blobs/sha256"] {
+        for entry in fs_err::read_dir(env.cache().join(directory))? {
+            let path = entry?.path();
+            if directory != "steps" || fs_err::read_to_string(&path)?.contains("\"named\"") {
+                fs_err::OpenOptions::new().read(true).open(&path)?.file().set_modified(old)?;
+            }
+        }
+    }
+    let ran = env.run(&["store", "gc"])?;
+    ok(&ran)?;
+    ensure!(!unused.exists(), "nothing was collected: {ran:#?}");
+    Ok(())
+}
+
+/// The names of the cache's images.
+fn images(env: &TestEnv) -> Result<Vec<String>> {
+    let listed = env.run(&["store", "ls", "--json"])?;
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout)?;
+    let images = listed["images"].as_array().into_iter().flatten();
+    Ok(images.filter_map(|image| Some(image["name"].as_str()?.to_owned())).collect())
 }
 
 #[test]

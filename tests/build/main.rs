@@ -29,6 +29,7 @@ mod lvm;
 mod memory;
 mod offline;
 mod once;
+mod pages;
 mod plans;
 mod probe;
 mod published;

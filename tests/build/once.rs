@@ -12,7 +12,7 @@ use goldsmith_tests::{Answer, Proxy, Ran, TestEnv, WebServer, ran};
 use crate::ok;
 use crate::registry::{skopeo, tool};
 
-/// A registry with what is in an OCI layout: one image, by the tag `1`.
+/// A registry with what is in an OCI layout: one image, by the tags `1` and `2`.
 fn registry(layout: PathBuf) -> Result<WebServer> {
     WebServer::start(move |asked| {
         let Some(rest) = asked.path.strip_prefix("/v2/x/") else { return Answer::new(404, "") };
@@ -20,7 +20,7 @@ fn registry(layout: PathBuf) -> Result<WebServer> {
         let index: serde_json::Value = serde_json::from_slice(&index).unwrap_or_default();
         let image = &index["manifests"][0];
         let name = match rest {
-            "manifests/1" => image["digest"].as_str().unwrap_or_default(),
+            "manifests/1" | "manifests/2" => image["digest"].as_str().unwrap_or_default(),
             other => other.split_once('/').map_or("", |(_, digest)| digest),
         };
         let kind = image["mediaType"].as_str().unwrap_or_default();
@@ -86,42 +86,56 @@ fn a_second_build_fetches_nothing() -> Result<()> {
         element(&env, &format!("of-{ending}"), &text)?;
         names.push(format!("of-{ending}"));
     }
+    // As in foreign.rs: the same base.
+    element(&env, "foreign", "debian:\n  suite: trixie\n  variant: apt\n")?;
     let proxy = Proxy::open()?;
     let run = |line: &[&str]| -> Result<Ran> {
         let proxy = format!("http://{}", proxy.host);
         let mut command = env.command("goldsmith")?;
         command
             .env("GOLDSMITH_PLAIN_HTTP", images.host())
+            .env("DIB_CONTAINERFILE_DOCKERFILE", env.path("Containerfile"))
             .envs([("http_proxy", proxy.as_str()), ("https_proxy", &proxy)])
             .env("no_proxy", "127.0.0.1");
         ran(command.args(line))
     };
-    let build = |name: &str, output: &str| {
-        run(&["build", "-n", "-t", "tar", "-o", output, "--progress", "plain", name])
+    // A container file on an image of its own tag, which nobody has asked for before.
+    let file = format!("FROM {}/x:2\nENV WORD=value\n", images.host());
+    fs_err::write(env.path("Containerfile"), file)?;
+    names.push("containerfile".to_owned());
+    let build = |more: &[&str], output: &str| {
+        let line = ["build", "-n", "-t", "tar", "-o", output, "--progress", "plain"];
+        run(&[&line[..], more].concat())
     };
     let counts = || (images.count(), files.count(), proxy.asked().len());
     for name in &names {
         let before = counts();
-        ok(&build(name, name)?)?;
+        ok(&build(&[name], name)?)?;
         let between = counts();
         ensure!(between.0 + between.1 > before.0 + before.1, "{name}: nothing was fetched");
         let tar = env.path(&format!("{name}.tar"));
         let mark = crate::member(&tar, "./etc/mark")?;
         ensure!(mark == fs_err::read_to_string(tree.join("etc/mark"))?, "{name}: {mark}");
-        ok(&build(name, "again")?)?;
+        ok(&build(&[name], "again")?)?;
+        ok(&build(&["--offline", name], "offline")?)?;
         ensure!(counts() == between, "{name}: {:?} {:?}", images.asked(), files.asked());
     }
     // What a squashfs knows of a file beside its bytes comes along.
     let tar = fs_err::read(env.path("of-disk.tar"))?;
     let note = b"SCHILY.xattr.user.note=kept\n";
     ensure!(tar.windows(note.len()).any(|window| window == note), "the attribute is lost");
-    // A base of Debian: its archive is behind the proxy, as a look at it shows.
-    ok(&build("small", "small")?)?;
-    let before = counts();
-    ok(&build("small", "again")?)?;
-    ensure!(counts() == before, "{:?}", proxy.asked());
-    ok(&run(&["plan", "-n", "-t", "tar", "-o", "again", "--refresh", "small"])?)?;
-    ensure!(proxy.asked().len() > before.2, "the archive is not asked through the proxy");
+    // Bases of Debian, for this machine and for another one, whose programs an emulator of the
+    // archive runs: the archive is behind the proxy, as a look at it shows.
+    for more in [&["small"][..], &["-a", "arm64", "foreign"]] {
+        ok(&build(more, "archive")?)?;
+        let before = counts();
+        ok(&build(more, "again")?)?;
+        ok(&build(&[&["--offline"], more].concat(), "offline")?)?;
+        ensure!(counts() == before, "{more:?}: {:?}", proxy.asked());
+        let look = ["plan", "-n", "-t", "tar", "-o", "again", "--refresh"];
+        ok(&run(&[&look[..], more].concat())?)?;
+        ensure!(proxy.asked().len() > before.2, "{more:?}: the archive is asked by another way");
+    }
     Ok(())
 }
 

@@ -104,9 +104,49 @@ fn a_registry_is_believed_by_its_authority_and_users_by_their_password() -> Resu
     fs_err::copy(&good, place.env.path(".docker/config.json"))?;
     ok(&place.run(&["pull", &name], &[("GOLDSMITH_REGISTRY_CA", ca)])?)?;
 
+    found_where_users_are_kept(&place, host, &name)?;
     asked_by_helper(&place, host, &name)?;
     through_a_proxy(&place, host)?;
     ok(&place.run(&["store", "rm", &name], &[])?)
+}
+
+/// Files of podman and docker, each with the right password while those behind it have a wrong one,
+/// and the other way round; in one file, the longest name that fits.
+fn found_where_users_are_kept(place: &Place, host: &str, name: &str) -> Result<()> {
+    let ca = place.authority.certificate.as_path();
+    let good = place.users("good.json", host, "me:secret")?;
+    let bad = place.users("bad.json", host, "me:other")?;
+    let places = [
+        ("DOCKER_CONFIG", "docker/config.json"),
+        ("XDG_RUNTIME_DIR", "run/containers/auth.json"),
+        ("XDG_CONFIG_HOME", "xdg/containers/auth.json"),
+    ];
+    let roots: Vec<_> = ["docker", "run", "xdg"].map(|root| place.env.path(root)).to_vec();
+    let mut variables = vec![("GOLDSMITH_REGISTRY_CA", ca)];
+    variables.extend(places.iter().zip(&roots).map(|((name, _), root)| (*name, root.as_path())));
+    for at in 0..places.len() {
+        for (first, others, right) in [(&good, &bad, true), (&bad, &good, false)] {
+            for (number, (_, file)) in places.iter().enumerate().skip(at) {
+                let to = place.env.path(file);
+                fs_err::create_dir_all(to.parent().unwrap_or(&to))?;
+                fs_err::copy(if number == at { first } else { others }, to)?;
+            }
+            let pulled = place.run(&["pull", name], &variables)?;
+            ensure!((pulled.status == 0) == right, "{}: {pulled:#?}", places[at].0);
+        }
+        fs_err::remove_file(place.env.path(places[at].1))?;
+    }
+    let (right, wrong) = (STANDARD.encode("me:secret"), STANDARD.encode("me:other"));
+    let text = format!(
+        r#"{{"auths": {{"{host}": {{"auth": "{wrong}"}}, "{host}/team": {{"auth": "{right}"}}}}}}"#
+    );
+    let file = place.env.path("several.json");
+    fs_err::write(&file, text)?;
+    let variables = [("GOLDSMITH_REGISTRY_CA", ca), ("REGISTRY_AUTH_FILE", &*file)];
+    ok(&place.run(&["push", "x.oci", &format!("{host}/team/app:1")], &variables)?)?;
+    let other = place.run(&["push", "x.oci", &format!("{host}/teams/app:1")], &variables)?;
+    ensure!(other.stderr.contains("refuses access to teams/app"), "{other:#?}");
+    Ok(())
 }
 
 /// A program that knows the password, and one that fails.

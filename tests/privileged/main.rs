@@ -3,6 +3,7 @@
 //! Every fault is made in a namespace of its own, so that a test that fails leaves nothing.
 
 mod container;
+mod dpkg;
 mod full_disk;
 mod lacks;
 mod loop_backend;
@@ -31,8 +32,11 @@ fn main() -> ExitCode {
     let loops = lack("loop", loops, "privileged: ignored, there is no /dev/loop-control");
     let programs = ["buildah", "runc"].iter().all(|name| found(name));
     let programs = lack("buildah", programs, "privileged: ignored, it needs buildah and runc");
+    let packaged = ["apt-get", "dpkg-deb"].iter().all(|name| found(name));
+    let packaged = (!packaged).then_some("privileged: ignored, this is no Debian");
     let groups = [
         (container::CASES, programs),
+        (dpkg::CASES, packaged),
         (full_disk::CASES, None),
         (lacks::CASES, None),
         (loop_backend::CASES, loops),

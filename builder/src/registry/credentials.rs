@@ -1,14 +1,22 @@
 //! Users of registries: the files of docker and podman, and their helpers.
+//!
+//! Which file counts, and which entry of it, is as in containers-auth.json(5) and in the library
+//! that podman, buildah and skopeo share.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use goldsmith_images::registry::{Credentials, Login};
 use serde::Deserialize;
+
+use super::credential_helper::ask;
+
+/// What docker keeps its own registry under: the address of an earlier interface.
+const HUB: &str = "https://index.docker.io/v1/";
+/// The file of docker's first years: users by host, nothing around them.
+const FLAT: &str = ".dockercfg";
 
 /// The files that are read, the first that knows a host counting.
 #[derive(Debug)]
@@ -37,16 +45,9 @@ struct Auth {
     identitytoken: Option<String>,
 }
 
-/// What a helper prints.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Told {
-    username: String,
-    secret: String,
-}
-
 impl Files {
-    /// The file that the user named, or those of podman and docker.
+    /// The file that the user named, or docker's in the directory that `DOCKER_CONFIG` names and
+    /// then those of podman and docker in their usual places.
     pub fn new(named: Option<&Path>, env: &BTreeMap<String, String>) -> Self {
         if let Some(path) = named {
             return Self { paths: vec![path.to_path_buf()], named: true };
@@ -54,12 +55,18 @@ impl Files {
         let get = |name: &str| env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = get("HOME");
         let below = |base: Option<PathBuf>, path: &str| base.map(|base| base.join(path));
+        let user = rustix::process::geteuid().as_raw();
+        let runtime = below(get("XDG_RUNTIME_DIR"), "containers/auth.json")
+            .or_else(|| Some(PathBuf::from(format!("/run/containers/{user}/auth.json"))));
         let configuration = get("XDG_CONFIG_HOME").or_else(|| below(home.clone(), ".config"));
-        let docker = get("DOCKER_CONFIG").or_else(|| below(home.clone(), ".docker"));
+        let docker = get("DOCKER_CONFIG");
+        let usual = docker.is_none().then(|| below(home.clone(), ".docker/config.json")).flatten();
         let paths = [
-            below(get("XDG_RUNTIME_DIR"), "containers/auth.json"),
-            below(configuration, "containers/auth.json"),
             below(docker, "config.json"),
+            runtime,
+            below(configuration, "containers/auth.json"),
+            usual,
+            below(home, FLAT),
         ];
         Self { paths: paths.into_iter().flatten().collect(), named: false }
     }
@@ -67,7 +74,7 @@ impl Files {
     fn read(&self, path: &Path) -> Result<Option<File>, String> {
         match fs_err::read(path) {
             Ok(text) if text.iter().all(u8::is_ascii_whitespace) => Ok(None),
-            Ok(text) => serde_json::from_slice(&text)
+            Ok(text) => parse(path, &text)
                 .map(Some)
                 // What serde says may quote a password.
                 .map_err(|error| {
@@ -80,16 +87,31 @@ impl Files {
     }
 }
 
+/// The text of a file, whose name says which of the two forms it has.
+fn parse(path: &Path, text: &[u8]) -> serde_json::Result<File> {
+    if !path.ends_with(FLAT) {
+        return serde_json::from_slice(text);
+    }
+    let auths: BTreeMap<String, Auth> = serde_json::from_slice(text)?;
+    // There are only hosts in it, whatever address follows.
+    let host = |name: &str| plain(name).split('/').next().unwrap_or_default().to_owned();
+    let auths = auths.into_iter().map(|(name, auth)| (host(&name), auth)).collect();
+    Ok(File { auths, ..File::default() })
+}
+
 impl Credentials for Files {
     fn login(&self, host: &str, repository: &str) -> Result<Option<Login>, String> {
         for path in &self.paths {
             let Some(file) = self.read(path)? else { continue };
-            for key in keys(host, repository) {
-                if let Some(helper) = file.cred_helpers.get(&key)
-                    && let Some(login) = ask(helper, &key)?
+            // Helpers know hosts, no repositories.
+            for name in names(host).into_iter().chain((host == "docker.io").then_some(HUB)) {
+                if let Some(helper) = file.cred_helpers.get(name)
+                    && let Some(login) = ask(helper, name)?
                 {
                     return Ok(Some(login));
                 }
+            }
+            for key in keys(host, repository) {
                 let entry = file.auths.iter().find(|(name, _)| plain(name) == key);
                 if let Some((_, auth)) = entry
                     && let Some(login) = written(auth, path)?
@@ -98,9 +120,7 @@ impl Credentials for Files {
                 }
             }
             if let Some(helper) = &file.creds_store {
-                // docker keeps its own registry under the address of an earlier interface.
-                let hub = "https://index.docker.io/v1/";
-                let server = if host == "docker.io" { hub } else { host };
+                let server = if host == "docker.io" { HUB } else { host };
                 if let Some(login) = ask(helper, server)? {
                     return Ok(Some(login));
                 }
@@ -110,18 +130,23 @@ impl Credentials for Files {
     }
 }
 
+/// What a host is called: docker's own registry has three names.
+fn names(host: &str) -> Vec<&str> {
+    match host {
+        "docker.io" => vec![host, "index.docker.io", "registry-1.docker.io"],
+        _ => vec![host],
+    }
+}
+
 /// The names under which a file may know a repository, the longest first.
 fn keys(host: &str, repository: &str) -> Vec<String> {
     let mut keys = Vec::new();
     let mut path = Some(repository);
     while let Some(part) = path {
-        keys.push(format!("{host}/{part}"));
+        keys.extend(names(host).iter().map(|name| format!("{name}/{part}")));
         path = part.rsplit_once('/').map(|(above, _)| above);
     }
-    keys.push(host.to_owned());
-    if host == "docker.io" {
-        keys.push("index.docker.io".to_owned());
-    }
+    keys.extend(names(host).into_iter().map(str::to_owned));
     keys
 }
 
@@ -151,41 +176,6 @@ fn written(auth: &Auth, path: &Path) -> Result<Option<Login>, String> {
         }
         None => Err(format!("{}: an auth is no USER:PASSWORD in base64", path.display())),
     }
-}
-
-/// Asks `docker-credential-NAME`; nothing when it does not know the server.
-fn ask(helper: &str, server: &str) -> Result<Option<Login>, String> {
-    if helper.is_empty() || helper.contains('/') {
-        return Err(format!("{helper:?} is no name of a credential helper"));
-    }
-    let program = format!("docker-credential-{helper}");
-    let failed = |error: std::io::Error| format!("{program}: {error}");
-    let mut child = Command::new(&program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(server.as_bytes()).map_err(failed)?;
-    }
-    let mut text = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        stdout.take(1 << 20).read_to_end(&mut text).map_err(failed)?;
-    }
-    let status = child.wait().map_err(failed)?;
-    if !status.success() {
-        let text = String::from_utf8_lossy(&text);
-        if text.contains("credentials not found") {
-            return Ok(None);
-        }
-        return Err(format!("{program}: {status}"));
-    }
-    let told: Told =
-        serde_json::from_slice(&text).or(Err(format!("{program}: its answer is malformed")))?;
-    let user = if told.username == "<token>" { String::new() } else { told.username };
-    Ok(Some(Login { user, secret: told.secret }))
 }
 
 #[cfg(test)]
@@ -221,6 +211,80 @@ mod tests {
         assert_eq!(found("empty.io", "x"), None);
         assert_eq!(found("r.io:5000", "x"), None);
         assert_eq!(found("evil-r.io", "x"), None);
+    }
+
+    #[test]
+    fn the_longest_name_counts() {
+        let entry = |name: &str, user: &str| {
+            format!(r#""{name}": {{"auth": "{}"}}"#, STANDARD.encode(format!("{user}:x")))
+        };
+        let entries = [
+            entry("r.io", "host"),
+            entry("r.io/team", "team"),
+            entry("r.io/team/app", "app"),
+            entry("r.io:5000/team", "port"),
+            entry("docker.io/library", "library"),
+            entry("registry-1.docker.io", "hub"),
+        ];
+        let (_directory, files) = files(&format!(r#"{{"auths": {{{}}}}}"#, entries.join(", ")));
+        for (host, repository, user) in [
+            ("r.io", "team/app", Some("app")),
+            ("r.io", "team/app/deep", Some("app")),
+            ("r.io", "team/application", Some("team")),
+            ("r.io", "teams/app", Some("host")),
+            ("r.io:5000", "team/app", Some("port")),
+            ("r.io:5000", "other", None),
+            ("docker.io", "library/debian", Some("library")),
+            ("docker.io", "me/debian", Some("hub")),
+        ] {
+            let found = files.login(host, repository).unwrap().map(|login| login.user);
+            assert_eq!(found.as_deref(), user, "{host}/{repository}");
+        }
+    }
+
+    /// Every place with a user of its own: each counts until those before it are gone.
+    #[test]
+    fn files_count_in_the_order_of_podman() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let places = ["docker/config.json", "run/containers/auth.json", "xdg/containers/auth.json"];
+        let usual = ["home/.config/containers/auth.json", "home/.docker/config.json"];
+        for (number, place) in places.iter().chain(&usual).enumerate() {
+            let auth = STANDARD.encode(format!("{number}:x"));
+            fs_err::create_dir_all(at(place).parent().unwrap()).unwrap();
+            let text = format!(r#"{{"auths": {{"r.io": {{"auth": "{auth}"}}}}}}"#);
+            fs_err::write(at(place), text).unwrap();
+        }
+        let flat = format!(r#"{{"https://r.io/v1/": {{"auth": "{}"}}}}"#, STANDARD.encode("5:x"));
+        fs_err::write(at("home/.dockercfg"), flat).unwrap();
+        let variables = [
+            ("HOME", "home"),
+            ("DOCKER_CONFIG", "docker"),
+            ("XDG_RUNTIME_DIR", "run"),
+            ("XDG_CONFIG_HOME", "xdg"),
+        ];
+        let mut env: BTreeMap<_, _> = variables
+            .iter()
+            .map(|(name, place)| ((*name).to_owned(), at(place).display().to_string()))
+            .collect();
+        let user = |env: &BTreeMap<String, String>| {
+            let found = Files::new(None, env).login("r.io", "app").unwrap();
+            found.map(|login| login.user).unwrap_or_default()
+        };
+        for (number, gone) in places.iter().enumerate() {
+            assert_eq!(user(&env), number.to_string());
+            fs_err::remove_file(at(gone)).unwrap();
+        }
+        // Named or not, a file that is not there is passed over.
+        assert_eq!(user(&env), "5");
+        for name in ["DOCKER_CONFIG", "XDG_CONFIG_HOME"] {
+            env.insert(name.to_owned(), String::new());
+        }
+        for (number, gone) in usual.iter().enumerate() {
+            assert_eq!(user(&env), (number + places.len()).to_string());
+            fs_err::remove_file(at(gone)).unwrap();
+        }
+        assert_eq!(user(&env), "5");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Images of registries: settings and users from the caller's side, layers as snapshots.
 
+mod credential_helper;
 pub mod credentials;
 pub mod layers;
 pub mod outgoing;
@@ -67,7 +68,8 @@ pub fn keep(session: &Session, reference: &Reference, arch: &str, pulled: Pulled
     let snapshots = layers::unpack(session, &pulled.layers)?;
     let name = name(reference, arch);
     let stored = |error| store_failure(&error);
-    session.store.put_pulled(&name, pulled.image.clone()).map_err(stored)?;
+    let named = reference.digest.unwrap_or(pulled.named);
+    session.store.put_pulled(&name, pulled.image.clone(), &named).map_err(stored)?;
     session.store.put_ref(&name, &snapshots).map_err(stored)?;
     let manifest = pulled.image.digest;
     Ok(Image { name, named: pulled.named, manifest, snapshots, config: pulled.config })

@@ -118,7 +118,7 @@ impl Registry {
             return Err(RegistryError::Mismatch { url, what: "the digest", expected: one.digest });
         }
         if let Some(subject) = subject
-            && answer.headers().get("OCI-Subject").is_none()
+            && !knows_subject(&answer, &subject)
         {
             self.list_referrer(endpoint, &subject, one, &document)?;
         }
@@ -210,4 +210,10 @@ impl Registry {
         ask.body = Some(&body);
         self.send(endpoint, &ask).map(|_| ())
     }
+}
+
+/// Whether the registry says that it lists the referrers of this image itself.
+fn knows_subject(answer: &Response, subject: &Descriptor) -> bool {
+    let told = answer.headers().get("OCI-Subject").and_then(|value| value.to_str().ok());
+    told.is_some_and(|told| told.trim() == subject.digest.to_string())
 }

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use reqwest::blocking::Response;
+
 use super::endpoint::Endpoint;
 use super::pieces::Pieces;
 use super::send::Ask;
 use super::{Registry, RegistryError};
 use crate::digest::Digest;
 use crate::oci::{Descriptor, Document, Index, MANIFEST_LIMIT, OciError, Reference, media_type};
+
+/// In how many parts a list of referrers may come.
+const PAGES: usize = 100;
 
 /// A file to attach to an image.
 #[derive(Debug, Clone)]
@@ -23,7 +28,8 @@ pub struct Artifact {
 
 impl Registry {
     /// Attaches a file to the image that `subject` names, and returns the digest of the
-    /// artifact.
+    /// artifact. A registry that says by `OCI-Subject` that it knows whose it is gets nothing else;
+    /// another one also gets the tag that stands in for its list.
     ///
     /// # Errors
     ///
@@ -50,28 +56,34 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// When the registry refuses.
+    /// When the registry refuses, or its list has no end.
     pub fn referrers(
         &self,
         repository: &Reference,
         image: &Digest,
     ) -> Result<Vec<Descriptor>, RegistryError> {
         let endpoint = self.origin(repository);
-        let rest = format!("referrers/{image}");
-        let mut ask = Ask::get(&endpoint, &rest);
+        let mut ask = Ask::get(&endpoint, &format!("referrers/{image}"));
+        ask.headers.push(("Accept", media_type::INDEX.to_owned()));
         ask.also = &[404, 405];
-        let answer = self.send(&endpoint, &ask)?;
-        if !answer.status().is_success() {
-            return Ok(self.stand_in(&endpoint, image)?.manifests);
+        let mut found = Vec::new();
+        for _ in 0..PAGES {
+            let answer = self.send(&endpoint, &ask)?;
+            if !answer.status().is_success() {
+                return Ok(self.stand_in(&endpoint, image)?.manifests);
+            }
+            let next = match next_page(&answer) {
+                Some(place) => Some(self.follow(answer.url(), &place)?),
+                None => None,
+            };
+            found.extend(index(answer, &ask.url)?.manifests);
+            let Some(next) = next else { return Ok(found) };
+            ask.url = next.into();
+            // Who has begun to list knows referrers.
+            ask.also = &[];
         }
-        let url = endpoint.url(&rest);
-        let mut bytes = Vec::new();
-        answer.take(MANIFEST_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| {
-            RegistryError::Transport { url: url.clone(), source: Box::new(error) }
-        })?;
-        let index =
-            Index::read(&bytes).map_err(|source| RegistryError::Document { url, source })?;
-        Ok(index.manifests)
+        let problem = format!("its list of referrers has more than {PAGES} parts");
+        Err(RegistryError::Answer { url: ask.url, problem })
     }
 
     /// Adds an artifact to the index of the tag that stands in for the list of referrers.
@@ -111,13 +123,28 @@ impl Registry {
         if answer.status() == 404 {
             return Ok(Index::new(Vec::new()));
         }
-        let url = endpoint.url(&rest);
-        let mut bytes = Vec::new();
-        answer.take(MANIFEST_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| {
-            RegistryError::Transport { url: url.clone(), source: Box::new(error) }
-        })?;
-        Index::read(&bytes).map_err(|source: OciError| RegistryError::Document { url, source })
+        index(answer, &ask.url)
     }
+}
+
+/// The index that a registry sends.
+fn index(answer: Response, url: &str) -> Result<Index, RegistryError> {
+    let url = url.to_owned();
+    let mut bytes = Vec::new();
+    answer
+        .take(MANIFEST_LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| RegistryError::Transport { url: url.clone(), source: Box::new(error) })?;
+    Index::read(&bytes).map_err(|source: OciError| RegistryError::Document { url, source })
+}
+
+/// Where the list goes on (RFC 8288: `<ADDRESS>; rel="next"`).
+fn next_page(answer: &Response) -> Option<String> {
+    let links = answer.headers().get_all("Link").iter().filter_map(|link| link.to_str().ok());
+    let (place, _) = links
+        .filter_map(|link| link.trim().strip_prefix('<')?.split_once('>'))
+        .find(|(_, what)| what.replace(['"', ' '], "").split(';').any(|one| one == "rel=next"))?;
+    Some(place.to_owned())
 }
 
 /// The tag that stands in for the list of referrers.

@@ -295,7 +295,9 @@ mod tests {
         for bytes in [&config[..], &manifest, b"nobody's"] {
             store.put_blob(bytes).unwrap();
         }
-        store.put_pulled("r.io/x:1", Descriptor::of(media_type::MANIFEST, &manifest)).unwrap();
+        let image = Descriptor::of(media_type::MANIFEST, &manifest);
+        let named = image.digest;
+        store.put_pulled("r.io/x:1", image, &named).unwrap();
         drop(store.incoming(&Digest::of("half"), 4).unwrap());
         let found = store.pulled("r.io/x:1").unwrap().unwrap();
         assert_eq!(found.digest, Digest::of(&manifest));

@@ -266,7 +266,9 @@ mod tests {
         let manifest = serde_json::to_vec(&manifest).unwrap();
         store.put_blob(config).unwrap();
         store.put_blob(&manifest).unwrap();
-        store.put_pulled("r.io/x:1", Descriptor::of(media_type::MANIFEST, &manifest)).unwrap();
+        let image = Descriptor::of(media_type::MANIFEST, &manifest);
+        let named = image.digest;
+        store.put_pulled("r.io/x:1", image, &named).unwrap();
         store.put_blob(b"rotten").unwrap()
     }
 

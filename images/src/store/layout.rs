@@ -1,6 +1,8 @@
 //! The store as an OCI image layout: `oci-layout`, `index.json` and `blobs/` at its root.
 //!
-//! The index names images that were pulled; what they need is kept, other blobs are garbage.
+//! The index names images that were pulled; what they need is kept, other blobs are garbage. An
+//! image that was taken out of an index of several platforms keeps that index, too, but none of the
+//! others: by the index's digest it is found again without a registry.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,8 @@ use crate::oci::{Descriptor, Document, Index, MANIFEST_LIMIT};
 
 /// The annotation that holds an image's name.
 const NAME: &str = "org.opencontainers.image.ref.name";
+/// The annotation that holds the digest of the index that the image was taken out of.
+const OUT_OF: &str = "goldsmith.index";
 
 impl Store {
     /// The image that was pulled by that name.
@@ -27,16 +31,25 @@ impl Store {
     }
 
     /// Lets `name` stand for an image whose blobs are all there, in place of what it stood
-    /// for.
+    /// for. `named` is what the registry meant by the name: the image itself, or the index that
+    /// it was taken out of.
     ///
     /// # Errors
     ///
     /// When the index cannot be written.
-    pub fn put_pulled(&self, name: &str, image: Descriptor) -> Result<(), StoreError> {
+    pub fn put_pulled(
+        &self,
+        name: &str,
+        image: Descriptor,
+        named: &Digest,
+    ) -> Result<(), StoreError> {
         self.change_layout(|images| {
             images.retain(|there| there.annotation(NAME) != Some(name));
-            let annotations = Some(BTreeMap::from([(NAME.to_owned(), name.to_owned())]));
-            images.push(Descriptor { annotations, ..image });
+            let mut notes = BTreeMap::from([(NAME.to_owned(), name.to_owned())]);
+            if *named != image.digest {
+                notes.insert(OUT_OF.to_owned(), named.to_string());
+            }
+            images.push(Descriptor { annotations: Some(notes), ..image });
         })
     }
 
@@ -59,6 +72,13 @@ impl Store {
     /// document keeps nothing alive: it must be pulled anew in any case.
     pub(super) fn needs(&self, image: &Descriptor) -> BTreeMap<Digest, u64> {
         let mut needed = BTreeMap::new();
+        let index = image.annotation(OUT_OF).and_then(|text| text.parse::<Digest>().ok());
+        // Without it the image is whole all the same.
+        if let Some(digest) = index
+            && let Ok(data) = fs_err::symlink_metadata(self.blob(&digest))
+        {
+            needed.insert(digest, data.len());
+        }
         let mut open = vec![image.clone()];
         while let Some(one) = open.pop() {
             if needed.insert(one.digest, one.size).is_some() || !one.is_document() {
@@ -103,5 +123,62 @@ impl Store {
         let mut index = self.layout()?;
         change(&mut index.manifests);
         Ok(write_whole(&self.root().join("index.json"), &serde_json::to_vec(&index)?)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::oci::{Manifest, Platform, media_type};
+    use crate::registry::Pulled;
+
+    #[test]
+    fn the_index_of_an_image_is_kept_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = |arch: &str| {
+            let text = r#"{"architecture":"ARCH","os":"linux","rootfs":{"type":"layers","diff_ids":["DIFF"]}}"#;
+            text.replace("ARCH", arch)
+                .replace("DIFF", &Digest::of("layer").to_string())
+                .into_bytes()
+        };
+        let manifest = |arch: &str| {
+            let config = Descriptor::of(media_type::CONFIG, &config(arch));
+            let layer = Descriptor::of("application/vnd.oci.image.layer.v1.tar", b"layer");
+            serde_json::to_vec(&Manifest::new(config, vec![layer])).unwrap()
+        };
+        let described = |arch: &str| Descriptor {
+            platform: Some(Platform::of_debian(arch)),
+            ..Descriptor::of(media_type::MANIFEST, &manifest(arch))
+        };
+        let index = Index::new(vec![described("amd64"), described("arm64")]);
+        let index = serde_json::to_vec(&index).unwrap();
+        let named = Digest::of(&index);
+        let collected = || {
+            let store = Store::open(directory.path()).unwrap();
+            store.collect(Duration::ZERO).unwrap();
+            assert_eq!(store.check(&[]).unwrap(), []);
+            store
+        };
+        let store = Store::open(directory.path()).unwrap();
+        for bytes in [&config("amd64"), &manifest("amd64"), &index, &b"layer".to_vec()] {
+            store.put_blob(bytes).unwrap();
+        }
+        store.put_pulled("r.io/x:1", described("amd64"), &named).unwrap();
+        drop(store);
+        let store = collected();
+        let held = Pulled::held(&store, &named, &Platform::of_debian("amd64")).unwrap();
+        assert_eq!(held.image.digest, described("amd64").digest);
+        assert!(Pulled::held(&store, &named, &Platform::of_debian("arm64")).is_none());
+        // By the manifest's own digest it is the same image, which then has no index.
+        store.put_pulled("r.io/x:1", described("amd64"), &described("amd64").digest).unwrap();
+        drop((held, store));
+        let store = collected();
+        assert!(!store.blob(&named).exists() && store.blob(&described("amd64").digest).exists());
+        // An index that is gone is no damage.
+        store.put_pulled("r.io/x:1", described("amd64"), &named).unwrap();
+        drop(store);
+        assert!(collected().drop_pulled("r.io/x:1").unwrap());
     }
 }

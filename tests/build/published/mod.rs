@@ -1,6 +1,7 @@
 //! Bases that publishers put on the web, in their names and layouts: what is signed is taken,
 //! once; what is not is refused.
 
+mod partitioned;
 mod redirect;
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
 use super::server::{Answer, Seen, Server};
 use crate::digest::Digest;
 use crate::oci::{Config, Descriptor, Index, Manifest, Platform, Reference, RootFs, media_type};
-use crate::registry::{Artifact, Registry, RegistryError, Settings};
+use crate::registry::{Registry, RegistryError, Settings};
 use crate::store::Store;
 
 /// Documents and blobs of an image of two layers, and what its manifest is called.
@@ -138,47 +137,4 @@ fn mirrors_are_asked_first_and_the_registry_when_they_fail() {
     let (_directory, two) = store();
     client(vec![broken.host()]).pull(&two, &name, &amd64(), &()).unwrap();
     assert!(!origin.seen().is_empty());
-}
-
-#[test]
-fn attached_files_are_listed_where_the_registry_does_not() {
-    let fixture = Fixture::new();
-    let subject = fixture.manifest.digest;
-    let kept: Arc<Mutex<BTreeMap<String, Seen>>> = Arc::default();
-    let there = Arc::clone(&kept);
-    let server = Server::new(move |seen| {
-        let mut kept = kept.lock().unwrap();
-        let (path, query) = seen.path.split_once('?').unwrap_or((&seen.path, ""));
-        match seen.method.as_str() {
-            "POST" => Answer::new(202, "").with("Location", "/v2/x/upload?state=1"),
-            "PUT" => {
-                let name = query
-                    .split_once("digest=")
-                    .map(|(_, digest)| format!("/v2/x/blobs/{}", digest.replace("%3A", ":")));
-                kept.insert(name.unwrap_or_else(|| path.to_owned()), seen.clone());
-                Answer::new(201, "")
-            }
-            _ => match kept.get(&seen.path) {
-                Some(put) => Answer::new(200, put.body.clone())
-                    .with("Content-Type", put.header("content-type").unwrap_or_default()),
-                None => fixture.answer(seen),
-            },
-        }
-    });
-    let name = reference(&server, ":one");
-    let client = server.client();
-    let mut digests = Vec::new();
-    for text in ["first", "second"] {
-        let artifact = Artifact {
-            kind: "application/spdx+json".to_owned(),
-            name: "sbom.json".to_owned(),
-            bytes: text.into(),
-        };
-        digests.push(client.attach(&name, &artifact).unwrap());
-    }
-    let listed = client.referrers(&name, &subject).unwrap();
-    assert_eq!(listed.iter().map(|one| one.digest).collect::<Vec<_>>(), digests);
-    assert_eq!(listed[0].artifact_type.as_deref(), Some("application/spdx+json"));
-    let tag = format!("/v2/x/manifests/sha256-{}", subject.hex());
-    assert!(there.lock().unwrap().contains_key(&tag));
 }

@@ -3,4 +3,5 @@
 mod honest;
 mod lies;
 mod pushing;
+mod referrers;
 mod server;
