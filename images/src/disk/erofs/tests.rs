@@ -21,7 +21,7 @@ fn image(tree: &Tree, size: u64, path: &Path) -> Result<(), WriteError> {
     };
     let layout = DiskLayout::bare(size, 1_700_000_000, root);
     let mut sink = RawSink::new(create(path), size).unwrap();
-    write(&layout, tree, &mut sink, &BootFiles::default(), &()).map(drop)
+    write(&layout, tree, &mut sink, &BootFiles::default()).map(drop)
 }
 
 /// What the kernel shows of an image.
