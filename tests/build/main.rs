@@ -6,6 +6,7 @@
 mod attributes;
 mod bad_hooks;
 mod board;
+mod btrfs;
 mod choice;
 mod cloud_image;
 mod concurrent;

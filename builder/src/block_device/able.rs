@@ -8,7 +8,7 @@ use super::wrong::{Checked, Wrong};
 use super::{mkfs_options, types};
 
 /// File systems that are written.
-const WRITTEN: [&str; 6] = ["ext4", "xfs", "vfat", "swap", "erofs", "squashfs"];
+const WRITTEN: [&str; 7] = ["ext4", "xfs", "btrfs", "vfat", "swap", "erofs", "squashfs"];
 /// Those that nobody writes to afterwards.
 const READ_ONLY: [&str; 2] = ["erofs", "squashfs"];
 /// Options of LVM's programs that a volume made by nobody's hand needs no more, and whether a word follows.
@@ -77,6 +77,10 @@ pub(super) fn check_loop(config: &Config) -> Checked<()> {
     let fixed = config.filesystems.iter().find(|mkfs| READ_ONLY.contains(&mkfs.kind.as_str()));
     if let Some(mkfs) = fixed {
         let what = format!("the loop backend makes no {}: hooks could not write to it", mkfs.kind);
+        return Err(mkfs.wrong(what).hint(image).of_host());
+    }
+    if let Some(mkfs) = config.filesystems.iter().find(|mkfs| mkfs.kind == "btrfs") {
+        let what = "the loop backend makes no btrfs";
         return Err(mkfs.wrong(what).hint(image).of_host());
     }
     Ok(())

@@ -226,6 +226,7 @@ impl Plan {
             }),
             "swap" => FsKind::Swap,
             "xfs" => FsKind::Xfs,
+            "btrfs" => FsKind::Btrfs,
             "erofs" => FsKind::Erofs,
             "squashfs" => FsKind::Squashfs,
             _ => {

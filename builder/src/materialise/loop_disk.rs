@@ -184,8 +184,8 @@ impl<'a> LoopImage<'a> {
         match &filesystem.kind {
             FsKind::Swap => Ok(()),
             // Refused before anything ran.
-            FsKind::Erofs | FsKind::Squashfs => {
-                Err(Failure::new(Kind::Internal, "a read-only file system for the loop backend"))
+            FsKind::Btrfs | FsKind::Erofs | FsKind::Squashfs => {
+                Err(Failure::new(Kind::Internal, "a file system that the loop backend refuses"))
             }
             FsKind::Ext4(_) | FsKind::Xfs => {
                 let node = self.node(filesystem.on)?;
@@ -310,7 +310,7 @@ impl<'a> LoopImage<'a> {
         for filesystem in self.in_order() {
             let Some(point) = &filesystem.mount_point else { continue };
             match &filesystem.kind {
-                FsKind::Swap | FsKind::Erofs | FsKind::Squashfs => {}
+                FsKind::Swap | FsKind::Btrfs | FsKind::Erofs | FsKind::Squashfs => {}
                 FsKind::Ext4(_) | FsKind::Xfs => mapped
                     .show(&mut self.mounts, &below(&stage, point), &below(&view, point))
                     .map_err(privileged)?,

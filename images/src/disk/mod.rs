@@ -9,13 +9,14 @@
 //! view     the tree, divided by mount points
 //! table    GPT, MBR          boot   GRUB for BIOS
 //! lvm      volume groups on partitions, and volumes as disks of their own
-//! ext4   xfs   fat   erofs   swap     one writer for each format; alloc, fields, sweep   what they share
+//! ext4   xfs   btrfs   fat   erofs   swap     one writer for each format; alloc, fields, sweep   what they share
 //! made     what programs made, copied to its place
 //! sink     raw file, qcow2 and other formats: every byte once, any order
 //! ```
 
 mod alloc;
 mod boot;
+mod btrfs;
 mod erofs;
 mod ext4;
 mod fat;
@@ -34,6 +35,7 @@ mod write;
 mod xfs;
 
 pub use boot::{BiosBoot, BootError, BootFiles};
+pub use btrfs::BtrfsError;
 pub use erofs::ErofsError;
 pub use ext4::Ext4Error;
 pub use fat::FatError;

@@ -62,7 +62,11 @@ pub fn frame(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
                 xfs::write(&view, filesystem, &place, &mut sink)
                     .map_err(|source| WriteError::Xfs { name: name(), source: Box::new(source) })?;
             }
-            FsKind::Ext4(_) | FsKind::Vfat(_) | FsKind::Erofs | FsKind::Squashfs => {}
+            FsKind::Ext4(_)
+            | FsKind::Vfat(_)
+            | FsKind::Btrfs
+            | FsKind::Erofs
+            | FsKind::Squashfs => {}
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::boot::{self, BootError, BootFiles};
+use super::btrfs::{self, BtrfsError};
 use super::erofs::{self, ErofsError};
 use super::ext4::{self, Ext4Error};
 use super::fat::{self, FatError};
@@ -51,6 +52,15 @@ pub enum WriteError {
         /// Why.
         #[source]
         source: Box<XfsError>,
+    },
+    /// A btrfs cannot be written.
+    #[error("file system {name} cannot be written")]
+    Btrfs {
+        /// The file system.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<BtrfsError>,
     },
     /// An erofs cannot be written.
     #[error("file system {name} cannot be written")]
@@ -280,6 +290,8 @@ fn write_filesystem(
             .map_err(|source| WriteError::Xfs { name: name(), source: Box::new(source) }),
         FsKind::Vfat(options) => fat::write(view, filesystem, options, &place, sink)
             .map_err(|source| WriteError::Vfat { name: name(), source }),
+        FsKind::Btrfs => btrfs::write(view, filesystem, &place, sink)
+            .map_err(|source| WriteError::Btrfs { name: name(), source: Box::new(source) }),
         FsKind::Erofs => erofs::write(view, filesystem, &place, sink)
             .map_err(|source| WriteError::Erofs { name: name(), source: Box::new(source) }),
         FsKind::Squashfs => made::write(made, &filesystem.name, extent, sink)

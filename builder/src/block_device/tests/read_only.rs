@@ -47,6 +47,21 @@ fn fstab_names_a_squashfs_by_its_partition() {
 }
 
 #[test]
+fn a_btrfs_has_its_least_size_and_no_loop() {
+    let text = layout("gpt").replace("type: erofs", "type: btrfs, label: root");
+    let plan = load(&text).unwrap();
+    assert_eq!(plan.layout(1 << 20).unwrap().filesystems[0].kind, FsKind::Btrfs);
+    let failure = plan.need_loop().unwrap_err();
+    assert!(failure.message.contains("the loop backend makes no"), "{failure}");
+    let only =
+        "- local_loop: {name: a, mkfs: {name: mkfs_root, type: btrfs, mount: {mount_point: /}}}";
+    let failure = load(only).unwrap().need_loop().unwrap_err();
+    assert!(failure.message.contains("mkfs_root: the loop backend makes no btrfs"), "{failure}");
+    let small = load(only).unwrap().layout(100 << 10).unwrap_err();
+    assert!(small.to_string().contains("an btrfs needs 109 MiB"), "{small}");
+}
+
+#[test]
 fn what_they_cannot_have_is_refused() {
     for (from, to, expected) in [
         ("type: squashfs", "type: squashfs, label: x", "mkfs_usr: label: a squashfs has none"),

@@ -8,6 +8,9 @@ use crate::disk::{ext4, fat, swap, xfs};
 /// Sectors of a GPT's partition array at the least: 16 KiB.
 const GPT_ARRAY_BYTES: u64 = 16384;
 
+/// The smallest btrfs that mkfs.btrfs(8) makes.
+const LEAST_BTRFS: u64 = 109 << 20;
+
 /// Why a layout cannot be written.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
@@ -249,6 +252,7 @@ impl DiskLayout {
                 FsKind::Vfat(_) => 11,
                 FsKind::Xfs => 12,
                 FsKind::Ext4(_) | FsKind::Swap => 16,
+                FsKind::Btrfs => 255,
                 FsKind::Erofs => 15,
                 // It has none.
                 FsKind::Squashfs => 0,
@@ -299,7 +303,11 @@ impl DiskLayout {
             FsKind::Swap => {
                 swap::last_page(len).map(drop).map_err(|error| impossible(error.to_string()))
             }
-            FsKind::Xfs | FsKind::Erofs | FsKind::Squashfs => Ok(()),
+            FsKind::Btrfs if len < LEAST_BTRFS => {
+                let least = LEAST_BTRFS;
+                Err(LayoutError::TooSmall { name: name(), len, format: "btrfs", least })
+            }
+            FsKind::Xfs | FsKind::Btrfs | FsKind::Erofs | FsKind::Squashfs => Ok(()),
         }
     }
 }

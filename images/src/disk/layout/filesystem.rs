@@ -52,6 +52,8 @@ pub enum FsKind {
     Vfat(VfatOptions),
     /// A swap area.
     Swap,
+    /// btrfs, on one device.
+    Btrfs,
     /// EROFS, not compressed: read-only.
     Erofs,
     /// squashfs, which a program makes before the disk is written: read-only.
@@ -66,6 +68,7 @@ impl FsKind {
             Self::Xfs => "xfs",
             Self::Vfat(_) => "vfat",
             Self::Swap => "swap",
+            Self::Btrfs => "btrfs",
             Self::Erofs => "erofs",
             Self::Squashfs => "squashfs",
         }

@@ -236,6 +236,17 @@ fn i27_groups_that_cannot_be() {
             .replace("segment1", "segment2")
             .replace("start_extent = 0", "start_extent = 16");
     assert!(with(text(&twice)).unwrap_err().contains("share extents"));
+}
+
+#[test]
+fn volumes_that_are_no_file_systems_are_passed_over() {
+    let root = root();
+    let with = |text: String| entries(&front(&Lies { text, ..Lies::default() }), &root);
+    let more = |segment: &str| {
+        let to = format!("\n}}\n{segment}}}\n}}\ncontents");
+        with(text(SEGMENT).replace("\n}\n}\n}\ncontents", &to))
+    };
+    let volume = format!("again {{\nstatus = [\"VISIBLE\"]\n{SEGMENT}}}\n");
     // What is no root harms nobody.
     let thin = volume.replace("\"striped\"", "\"thin\"");
     assert_eq!(more(&thin), Ok(4));
