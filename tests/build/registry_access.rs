@@ -117,11 +117,11 @@ fn found_where_users_are_kept(place: &Place, host: &str, name: &str) -> Result<(
     let good = place.users("good.json", host, "me:secret")?;
     let bad = place.users("bad.json", host, "me:other")?;
     let places = [
-        ("DOCKER_CONFIG", "docker/config.json"),
         ("XDG_RUNTIME_DIR", "run/containers/auth.json"),
         ("XDG_CONFIG_HOME", "xdg/containers/auth.json"),
+        ("DOCKER_CONFIG", "docker/config.json"),
     ];
-    let roots: Vec<_> = ["docker", "run", "xdg"].map(|root| place.env.path(root)).to_vec();
+    let roots: Vec<_> = ["run", "xdg", "docker"].map(|root| place.env.path(root)).to_vec();
     let mut variables = vec![("GOLDSMITH_REGISTRY_CA", ca)];
     variables.extend(places.iter().zip(&roots).map(|((name, _), root)| (*name, root.as_path())));
     for at in 0..places.len() {

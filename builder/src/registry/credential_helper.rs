@@ -29,13 +29,16 @@ pub(super) fn ask(helper: &str, server: &str) -> Result<Option<Login>, String> {
         .spawn()
         .map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(server.as_bytes()).map_err(failed)?;
+        // One that knows a single server need not read its name.
+        let _may_be_gone = stdin.write_all(server.as_bytes());
     }
     let mut text = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        stdout.take(1 << 20).read_to_end(&mut text).map_err(failed)?;
-    }
+    let read = match child.stdout.take() {
+        Some(stdout) => stdout.take(1 << 20).read_to_end(&mut text).map(drop),
+        None => Ok(()),
+    };
     let status = child.wait().map_err(failed)?;
+    read.map_err(failed)?;
     if !status.success() {
         let text = String::from_utf8_lossy(&text);
         if text.contains("credentials not found") {
@@ -45,6 +48,9 @@ pub(super) fn ask(helper: &str, server: &str) -> Result<Option<Login>, String> {
     }
     let told: Told =
         serde_json::from_slice(&text).or(Err(format!("{program}: its answer is malformed")))?;
+    if told.username.is_empty() && told.secret.is_empty() {
+        return Ok(None);
+    }
     let user = if told.username == "<token>" { String::new() } else { told.username };
     Ok(Some(Login { user, secret: told.secret }))
 }

@@ -4,6 +4,7 @@
 //! that podman, buildah and skopeo share.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -31,9 +32,9 @@ pub struct Files {
 #[serde(rename_all = "camelCase")]
 struct File {
     #[serde(default)]
-    auths: BTreeMap<String, Auth>,
+    auths: Option<BTreeMap<String, Auth>>,
     #[serde(default)]
-    cred_helpers: BTreeMap<String, String>,
+    cred_helpers: Option<BTreeMap<String, String>>,
     creds_store: Option<String>,
 }
 
@@ -46,8 +47,8 @@ struct Auth {
 }
 
 impl Files {
-    /// The file that the user named, or docker's in the directory that `DOCKER_CONFIG` names and
-    /// then those of podman and docker in their usual places.
+    /// The file that the user named, or those of podman and then docker in their usual places, or
+    /// where variables say that they are.
     pub fn new(named: Option<&Path>, env: &BTreeMap<String, String>) -> Self {
         if let Some(path) = named {
             return Self { paths: vec![path.to_path_buf()], named: true };
@@ -59,13 +60,11 @@ impl Files {
         let runtime = below(get("XDG_RUNTIME_DIR"), "containers/auth.json")
             .or_else(|| Some(PathBuf::from(format!("/run/containers/{user}/auth.json"))));
         let configuration = get("XDG_CONFIG_HOME").or_else(|| below(home.clone(), ".config"));
-        let docker = get("DOCKER_CONFIG");
-        let usual = docker.is_none().then(|| below(home.clone(), ".docker/config.json")).flatten();
+        let docker = get("DOCKER_CONFIG").or_else(|| below(home.clone(), ".docker"));
         let paths = [
-            below(docker, "config.json"),
             runtime,
             below(configuration, "containers/auth.json"),
-            usual,
+            below(docker, "config.json"),
             below(home, FLAT),
         ];
         Self { paths: paths.into_iter().flatten().collect(), named: false }
@@ -81,10 +80,16 @@ impl Files {
                     let (line, column) = (error.line(), error.column());
                     format!("{}: malformed at line {line}, column {column}", path.display())
                 }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.named => Ok(None),
+            // root's containers may have made a directory that nobody else may enter.
+            Err(error) if !self.named && is_absent(error.kind()) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
     }
+}
+
+/// Whether a file of a usual place counts as not there.
+fn is_absent(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied)
 }
 
 /// The text of a file, whose name says which of the two forms it has.
@@ -94,32 +99,31 @@ fn parse(path: &Path, text: &[u8]) -> serde_json::Result<File> {
     }
     let auths: BTreeMap<String, Auth> = serde_json::from_slice(text)?;
     // There are only hosts in it, whatever address follows.
-    let host = |name: &str| plain(name).split('/').next().unwrap_or_default().to_owned();
+    let host = |name: &str| {
+        let address = host_of(name).unwrap_or(name);
+        address.split('/').next().unwrap_or_default().to_owned()
+    };
     let auths = auths.into_iter().map(|(name, auth)| (host(&name), auth)).collect();
-    Ok(File { auths, ..File::default() })
+    Ok(File { auths: Some(auths), ..File::default() })
 }
 
 impl Credentials for Files {
     fn login(&self, host: &str, repository: &str) -> Result<Option<Login>, String> {
         for path in &self.paths {
             let Some(file) = self.read(path)? else { continue };
-            // Helpers know hosts, no repositories.
-            for name in names(host).into_iter().chain((host == "docker.io").then_some(HUB)) {
-                if let Some(helper) = file.cred_helpers.get(name)
-                    && let Some(login) = ask(helper, name)?
-                {
-                    return Ok(Some(login));
+            match file.helper(host) {
+                // It alone counts, not what else the file says of the host.
+                Some((helper, name)) => match ask(helper, name)? {
+                    Some(login) => return Ok(Some(login)),
+                    None => continue,
+                },
+                None => {
+                    if let Some(login) = file.entry(host, repository, path)? {
+                        return Ok(Some(login));
+                    }
                 }
             }
-            for key in keys(host, repository) {
-                let entry = file.auths.iter().find(|(name, _)| plain(name) == key);
-                if let Some((_, auth)) = entry
-                    && let Some(login) = written(auth, path)?
-                {
-                    return Ok(Some(login));
-                }
-            }
-            if let Some(helper) = &file.creds_store {
+            if let Some(helper) = file.creds_store.as_ref().filter(|helper| !helper.is_empty()) {
                 let server = if host == "docker.io" { HUB } else { host };
                 if let Some(login) = ask(helper, server)? {
                     return Ok(Some(login));
@@ -150,11 +154,37 @@ fn keys(host: &str, repository: &str) -> Vec<String> {
     keys
 }
 
-/// A name of `auths` without scheme and interface: docker writes both at times.
-fn plain(name: &str) -> &str {
-    let name = name.strip_prefix("https://").or(name.strip_prefix("http://")).unwrap_or(name);
-    let name = name.trim_end_matches('/');
-    name.strip_suffix("/v1").or(name.strip_suffix("/v2")).unwrap_or(name)
+/// The host of a name of `auths` that is an address: docker writes scheme and interface at times.
+fn host_of(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix("https://").or(name.strip_prefix("http://"))?;
+    rest.split('/').next()
+}
+
+impl File {
+    /// The helper that keeps the users of a host, and by what name it knows that; an empty name
+    /// switches it off.
+    fn helper<'a>(&'a self, host: &'a str) -> Option<(&'a str, &'a str)> {
+        let helpers = self.cred_helpers.as_ref()?;
+        let mut known = names(host).into_iter().chain((host == "docker.io").then_some(HUB));
+        known.find_map(|name| {
+            let helper = helpers.get(name).filter(|helper| !helper.is_empty())?;
+            Some((helper.as_str(), name))
+        })
+    }
+
+    /// The user of the longest name that the file has for a repository.
+    fn entry(&self, host: &str, repository: &str, path: &Path) -> Result<Option<Login>, String> {
+        let Some(auths) = &self.auths else { return Ok(None) };
+        for key in keys(host, repository) {
+            let addresses = auths.iter().filter(|(name, _)| host_of(name) == Some(&key));
+            for auth in auths.get(&key).into_iter().chain(addresses.map(|(_, auth)| auth)) {
+                if let Some(login) = written(auth, path)? {
+                    return Ok(Some(login));
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// A user written down in a file.
@@ -162,20 +192,21 @@ fn written(auth: &Auth, path: &Path) -> Result<Option<Login>, String> {
     if let Some(token) = auth.identitytoken.clone().filter(|token| !token.is_empty()) {
         return Ok(Some(Login { user: String::new(), secret: token }));
     }
-    if let (Some(user), Some(secret)) = (auth.username.clone(), auth.password.clone()) {
+    if let (Some(user), Some(secret)) = (auth.username.clone(), auth.password.clone())
+        && !(user.is_empty() && secret.is_empty())
+    {
         return Ok(Some(Login { user, secret }));
     }
     let Some(encoded) = auth.auth.as_deref().filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
     let text = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let pair = text.as_deref().and_then(|text| text.trim_end_matches('\0').split_once(':'));
-    match pair {
-        Some((user, secret)) => {
-            Ok(Some(Login { user: user.to_owned(), secret: secret.to_owned() }))
-        }
-        None => Err(format!("{}: an auth is no USER:PASSWORD in base64", path.display())),
-    }
+    let Some(text) = text else {
+        return Err(format!("{}: an auth is no USER:PASSWORD in base64", path.display()));
+    };
+    // docker passes over what has no colon.
+    let pair = text.trim_end_matches('\0').split_once(':').filter(|pair| *pair != ("", ""));
+    Ok(pair.map(|(user, secret)| Login { user: user.to_owned(), secret: secret.to_owned() }))
 }
 
 #[cfg(test)]
@@ -225,6 +256,12 @@ mod tests {
             entry("r.io:5000/team", "port"),
             entry("docker.io/library", "library"),
             entry("registry-1.docker.io", "hub"),
+            entry("https://old.io/v1/", "address"),
+            entry("s.io/team/v2", "second"),
+            entry("https://both.io", "address"),
+            entry("both.io", "exact"),
+            r#""empty.io": {}"#.to_owned(),
+            entry("https://empty.io/v2/", "filled"),
         ];
         let (_directory, files) = files(&format!(r#"{{"auths": {{{}}}}}"#, entries.join(", ")));
         for (host, repository, user) in [
@@ -236,6 +273,12 @@ mod tests {
             ("r.io:5000", "other", None),
             ("docker.io", "library/debian", Some("library")),
             ("docker.io", "me/debian", Some("hub")),
+            // An address is its host's, a name is what it says.
+            ("old.io", "team/app", Some("address")),
+            ("s.io", "team/v2", Some("second")),
+            ("s.io", "team/other", None),
+            ("both.io", "x", Some("exact")),
+            ("empty.io", "x", Some("filled")),
         ] {
             let found = files.login(host, repository).unwrap().map(|login| login.user);
             assert_eq!(found.as_deref(), user, "{host}/{repository}");
@@ -247,7 +290,7 @@ mod tests {
     fn files_count_in_the_order_of_podman() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        let places = ["docker/config.json", "run/containers/auth.json", "xdg/containers/auth.json"];
+        let places = ["run/containers/auth.json", "xdg/containers/auth.json", "docker/config.json"];
         let usual = ["home/.config/containers/auth.json", "home/.docker/config.json"];
         for (number, place) in places.iter().chain(&usual).enumerate() {
             let auth = STANDARD.encode(format!("{number}:x"));
@@ -300,7 +343,18 @@ mod tests {
         assert_eq!(Files::new(None, &env).login("r.io", "x"), Ok(None));
         let (_directory, files) = self::files(r#"{"credsStore": "../evil"}"#);
         assert!(files.login("r.io", "x").unwrap_err().contains("no name of a credential helper"));
-        let (_directory, files) = self::files("");
-        assert_eq!(files.login("r.io", "x"), Ok(None));
+        for nothing in [
+            "",
+            r#"{"auths": null, "credHelpers": null, "credsStore": ""}"#,
+            r#"{"credHelpers": {"r.io": ""}}"#,
+            r#"{"auths": {"r.io": {"username": "", "password": ""}}}"#,
+            r#"{"auths": {"r.io": {"auth": "bm9ib2R5"}}}"#,
+        ] {
+            let (_directory, files) = self::files(nothing);
+            assert_eq!(files.login("r.io", "x"), Ok(None), "{nothing}");
+        }
+        // A usual place below what is no directory.
+        let env = BTreeMap::from([("HOME".to_owned(), "/dev/null".to_owned())]);
+        assert_eq!(Files::new(None, &env).login("r.io", "x"), Ok(None));
     }
 }
