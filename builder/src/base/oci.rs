@@ -144,7 +144,6 @@ impl Bootstrap<'_> {
     pub(super) fn take(&self, image: &OciBase) -> Result<Done> {
         let (session, reference) = (self.session, &image.reference);
         let store = &session.store;
-        // An index is not kept; what it was is in `named`.
         let found = Pulled::held(store, &image.manifest, &Platform::of_debian(&image.arch));
         let missing = match &found {
             Some(found) => found.missing(store).map(|blob| format!("layer {}", blob.digest)),

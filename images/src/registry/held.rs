@@ -10,6 +10,7 @@ impl Pulled {
     /// the store; its layers need not be. Nothing when one is missing or makes no sense.
     pub fn held(store: &Store, named: &Digest, platform: &Platform) -> Option<Self> {
         let (top, document) = stored(store, named)?;
+        let index = top.clone();
         let (image, manifest) = match document {
             Document::Manifest(manifest) => (top, manifest),
             Document::Index(index) => {
@@ -24,7 +25,7 @@ impl Pulled {
         let bytes = store.read_blob(&manifest.config.digest, MANIFEST_LIMIT).ok()?;
         let config = Config::read(&bytes).ok()?;
         // What it holds stays for as long as this process may need it.
-        for one in [&image, &manifest.config] {
+        for one in [&index, &image, &manifest.config] {
             if !store.has_blob(&one.digest, one.size) {
                 return None;
             }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use reqwest::blocking::Response;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, same_server, shown};
 use super::pieces::Pieces;
 use super::send::Ask;
 use super::{Registry, RegistryError};
@@ -72,18 +72,24 @@ impl Registry {
             if !answer.status().is_success() {
                 return Ok(self.stand_in(&endpoint, image)?.manifests);
             }
+            let here = answer.url().clone();
             let next = match next_page(&answer) {
-                Some(place) => Some(self.follow(answer.url(), &place)?),
+                Some(place) => Some(self.follow(&here, &place)?),
                 None => None,
             };
-            found.extend(index(answer, &ask.url)?.manifests);
+            found.extend(index(answer, &shown(&here))?.manifests);
             let Some(next) = next else { return Ok(found) };
+            if !same_server(&here, &next) {
+                let problem = format!("its list of referrers goes on at {}", shown(&next));
+                return Err(RegistryError::Answer { url: shown(&here), problem });
+            }
             ask.url = next.into();
             // Who has begun to list knows referrers.
             ask.also = &[];
         }
         let problem = format!("its list of referrers has more than {PAGES} parts");
-        Err(RegistryError::Answer { url: ask.url, problem })
+        let url = ask.url.split('?').next().unwrap_or_default().to_owned();
+        Err(RegistryError::Answer { url, problem })
     }
 
     /// Adds an artifact to the index of the tag that stands in for the list of referrers.
@@ -138,16 +144,60 @@ fn index(answer: Response, url: &str) -> Result<Index, RegistryError> {
     Index::read(&bytes).map_err(|source: OciError| RegistryError::Document { url, source })
 }
 
-/// Where the list goes on (RFC 8288: `<ADDRESS>; rel="next"`).
+/// Where the list goes on.
 fn next_page(answer: &Response) -> Option<String> {
-    let links = answer.headers().get_all("Link").iter().filter_map(|link| link.to_str().ok());
-    let (place, _) = links
-        .filter_map(|link| link.trim().strip_prefix('<')?.split_once('>'))
-        .find(|(_, what)| what.replace(['"', ' '], "").split(';').any(|one| one == "rel=next"))?;
-    Some(place.to_owned())
+    let mut links = answer.headers().get_all("Link").iter().filter_map(|link| link.to_str().ok());
+    links.find_map(next_of).map(str::to_owned)
+}
+
+/// The address of a `Link` header whose relation is `next` (RFC 8288): links are parted by commas
+/// outside of quotes.
+fn next_of(header: &str) -> Option<&str> {
+    let mut rest = header;
+    loop {
+        let (place, behind) = rest.split_once('<')?.1.split_once('>')?;
+        let mut quoted = false;
+        let end = behind.find(|one| {
+            quoted ^= one == '"';
+            one == ',' && !quoted
+        });
+        let (parameters, others) = behind.split_at(end.unwrap_or(behind.len()));
+        let is_next = |parameter: &str| {
+            parameter.split_once('=').is_some_and(|(name, value)| {
+                let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
+                name.trim().eq_ignore_ascii_case("rel")
+                    && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+            })
+        };
+        if parameters.split(';').any(is_next) {
+            return Some(place);
+        }
+        rest = others;
+    }
 }
 
 /// The tag that stands in for the list of referrers.
 fn tag(image: &Digest) -> String {
     format!("sha256-{}", image.hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_of;
+
+    #[test]
+    fn the_next_part_is_found_among_other_links() {
+        for (header, next) in [
+            (r#"</p?n=2>; rel="next""#, Some("/p?n=2")),
+            (r#"</p?n=2>; rel="next", </p?n=0>; rel="prev""#, Some("/p?n=2")),
+            (r#"</p?n=0>; rel="prev", </p?n=2>; rel=next"#, Some("/p?n=2")),
+            (r#"</p?a=1,2>; title="a, <b>"; REL="last Next""#, Some("/p?a=1,2")),
+            (r#"</p>; rel="prev", </q>; rel="nextish""#, None),
+            (r#"</p>; title="rel=next""#, None),
+            ("", None),
+            ("<", None),
+        ] {
+            assert_eq!(next_of(header), next, "{header}");
+        }
+    }
 }
