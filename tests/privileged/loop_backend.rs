@@ -280,17 +280,20 @@ fn names(env: &TestEnv) -> Result<Vec<String>> {
 }
 
 fn killed() -> Result<()> {
+    let seed = match std::env::var("GOLDSMITH_SEED") {
+        Ok(seed) => seed.parse()?,
+        Err(_) => u64::from(SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos()) | 1,
+    };
+    killed_at(seed).with_context(|| format!("the same moments again: GOLDSMITH_SEED={seed}"))
+}
+
+/// Kills at moments that follow from the seed.
+fn killed_at(seed: u64) -> Result<()> {
     let env = environment(LAYOUT)?;
     ok(&mut build(&env, "first", &["--backend", "loop"])?)?;
     tree(&env)?;
     let host = HostInvariant::take(env.cache())?;
     let count = if std::env::var_os("GOLDSMITH_FULL").is_some() { 100 } else { 20 };
-    let seed = match std::env::var("GOLDSMITH_SEED") {
-        Ok(seed) => seed.parse()?,
-        Err(_) => u64::from(SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos()) | 1,
-    };
-    // Shown when the test fails: the same moments again by GOLDSMITH_SEED.
-    eprintln!("GOLDSMITH_SEED={seed}");
     let mut dice = seed;
     for n in 0..count {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -4,7 +4,6 @@ use std::io::{self, Read as _};
 
 use super::super::sink::{len_of, offset_of};
 use super::super::view::{Node, View, display};
-use super::super::write::Progress;
 use super::draft::{Draft, FIRST};
 use super::space::{FIRST_DATA, clear, room};
 use super::{BtrfsError, Out, SECTOR};
@@ -107,7 +106,6 @@ pub(super) fn write(
             rest.fill(0);
             extent.sums.extend(part.chunks(len_of(SECTOR)).map(crc32c::crc32c));
             out.put(extent.at + done, part)?;
-            progress.written(there);
             done += offset_of(part.len());
         }
         open = Some((entry, reader));
