@@ -20,7 +20,7 @@ pub(super) enum Word {
 #[derive(Debug, Default)]
 pub(super) struct Section {
     values: BTreeMap<String, Vec<Word>>,
-    pub(super) sections: BTreeMap<String, Section>,
+    pub(super) sections: BTreeMap<String, Self>,
 }
 
 impl Section {

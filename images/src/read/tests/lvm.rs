@@ -16,7 +16,10 @@ use crate::disk::test_support::{can_mount, create, dir, file, have, noise, run, 
 use crate::disk::{BootFiles, write};
 use crate::tree::Tree;
 
-fn group(on: &[(On, u64)], logical: &[(&str, &[(usize, u64, u64)])]) -> VolumeGroup {
+/// A logical volume: its name; of each run the physical volume, the first extent, their number.
+type Runs<'a> = (&'a str, &'a [(usize, u64, u64)]);
+
+fn group(on: &[(On, u64)], logical: &[Runs<'_>]) -> VolumeGroup {
     let physical = |(number, &(on, extents)): (usize, &(On, u64))| PhysicalVolume {
         name: format!("p{number}"),
         on,
@@ -68,7 +71,7 @@ pub(super) fn layout() -> DiskLayout {
         },
     };
     let (one, other) = (On::Partition(1), On::Partition(2));
-    let logical: [(&str, &[(usize, u64, u64)]); 3] =
+    let logical: [Runs<'_>; 3] =
         [("home-dir", &[(1, 3, 4)]), ("root", &[(1, 0, 3), (0, 2, 4)]), ("var", &[(0, 6, 4)])];
     DiskLayout {
         size_bytes: 84 * MIB,
