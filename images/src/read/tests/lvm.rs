@@ -16,7 +16,7 @@ use crate::disk::test_support::{can_mount, create, dir, file, have, noise, run, 
 use crate::disk::{BootFiles, write};
 use crate::tree::Tree;
 
-/// A logical volume's name, and its runs: physical volume, first extent, how many.
+/// A logical volume: its name; of each run the physical volume, the first extent, their number.
 type Runs<'a> = (&'a str, &'a [(usize, u64, u64)]);
 
 fn group(on: &[(On, u64)], logical: &[Runs<'_>]) -> VolumeGroup {

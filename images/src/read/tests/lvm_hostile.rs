@@ -185,8 +185,6 @@ fn i27_groups_that_cannot_be() {
         assert!(text.contains(from), "{from}");
         with(text.replace(from, to))
     };
-    let more =
-        |segment: &str| changed("\n}\n}\n}\ncontents", &format!("\n}}\n{segment}}}\n}}\ncontents"));
     assert_eq!(with(text(SEGMENT)), Ok(4));
     for (from, to, expected) in [
         ("extent_size = 2048", "extent_size = 0", "no size"),
@@ -227,6 +225,17 @@ fn i27_groups_that_cannot_be() {
     assert!(changed(&physical, "pv0 {\nid = \"zz\"").unwrap_err().contains("no identifier"));
     let error = changed(&physical, &format!("pv0 {{\nid = \"{}\"", "z".repeat(32))).unwrap_err();
     assert!(error.contains("pv0, which this disk does not have"), "{error}");
+}
+
+#[test]
+fn i27_volumes_that_share_extents_or_hold_changes() {
+    let root = root();
+    let with = |text: String| entries(&front(&Lies { text, ..Lies::default() }), &root);
+    let more = |volume: &str| {
+        let end = "\n}\n}\n}\ncontents";
+        assert!(text(SEGMENT).contains(end));
+        with(text(SEGMENT).replace(end, &format!("\n}}\n{volume}}}\n}}\ncontents")))
+    };
     // Extents that two volumes have, and that one has twice.
     let volume = format!("again {{\nstatus = [\"VISIBLE\"]\n{SEGMENT}}}\n");
     assert!(more(&volume).unwrap_err().contains("share extents"));
