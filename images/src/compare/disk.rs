@@ -63,7 +63,7 @@ pub fn disks(a: &Arc<dyn Medium>, b: &Arc<dyn Medium>) -> Result<Vec<Difference>
             found.push(place.differs(Attribute::Bytes(at), Default::default()));
         }
     }
-    for LogicalVolume { slot, content } in &logical.0 {
+    for LogicalVolume { slot, content, .. } in &logical.0 {
         let other = logical.1.iter().find(|other| other.slot == *slot);
         if let (Ok(one), Some(Ok(other))) = (content, other.map(|other| &other.content)) {
             let place = place(slot);

@@ -46,6 +46,13 @@ impl Format {
     }
 }
 
+impl Format {
+    /// Whether it is a file system that is not read: swap is none, nor is what holds others.
+    pub(super) fn is_unread(self) -> bool {
+        matches!(self, Self::Erofs | Self::F2fs | Self::Iso | Self::Ntfs | Self::Exfat)
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -146,6 +153,7 @@ fn names(format: Format, front: &[u8]) -> (String, String) {
         Format::Ext => (text(slice(1024 + 0x78, 16)), uuid(1024 + 0x68)),
         Format::Xfs => (text(slice(108, 12)), uuid(32)),
         Format::Btrfs => (text(slice(0x1012b, 256)), uuid(0x10020)),
+        Format::Erofs => (text(slice(1024 + 64, 16)), uuid(1024 + 48)),
         Format::Swap => (text(slice(1052, 16)), uuid(1036)),
         Format::Fat => {
             // FAT32 has the longer block: 22 is zero there.

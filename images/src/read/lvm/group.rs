@@ -35,6 +35,8 @@ pub(super) struct PhysicalVolume {
 #[derive(Debug)]
 pub(super) struct Logical {
     pub(super) name: String,
+    /// Its identifier, without hyphens; empty when it has none.
+    pub(super) id: String,
     /// Its runs of extents in order; what it is, where it is not made of such runs.
     pub(super) segments: Result<Vec<Segment>, String>,
 }
@@ -102,9 +104,10 @@ impl Group {
             } else if merging.contains(name.as_str()) {
                 Err("a volume that a snapshot is merged into".to_owned())
             } else {
-                segments(volume)?
+                segments(volume, logical)?
             };
-            group.logical.push(Logical { name: name.clone(), segments });
+            let id = identifier(volume).unwrap_or_default();
+            group.logical.push(Logical { name: name.clone(), id, segments });
         }
         Ok(group)
     }
@@ -126,8 +129,11 @@ fn is_bookkeeping(volume: &Section) -> bool {
     volume.sections.values().any(|segment| segment.text("type") == Some("snapshot"))
 }
 
-/// The segments of a volume; the inner error is what a volume is that is not read.
-fn segments(volume: &Section) -> Result<Result<Vec<Segment>, String>, &'static str> {
+/// The segments of one of the volumes `all`; the inner error is what a volume is that is not read.
+fn segments(
+    volume: &Section,
+    all: &BTreeMap<String, Section>,
+) -> Result<Result<Vec<Segment>, String>, &'static str> {
     let count = volume.number("segment_count").filter(|count| *count > 0);
     let count = count.ok_or("a logical volume has no segments")?;
     let mut list = Vec::new();
@@ -152,6 +158,10 @@ fn segments(volume: &Section) -> Result<Result<Vec<Segment>, String>, &'static s
         let [Word::Text(physical), Word::Number(first)] = segment.list("stripes") else {
             return Err("a segment does not say where it lies");
         };
+        // pvmove has them lie on a volume of its own meanwhile.
+        if all.contains_key(physical) {
+            return Ok(Err("a volume that lies on another one".to_owned()));
+        }
         list.push(Segment { physical: physical.clone(), first: *first, count: extents });
     }
     Ok(Ok(list))

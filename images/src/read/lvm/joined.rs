@@ -35,11 +35,19 @@ pub struct Joined {
 }
 
 impl Joined {
-    /// Appends a run, which lies within its partition.
-    pub(super) fn push(&mut self, partition: usize, part: &Arc<dyn Medium>, start: u64, len: u64) {
+    /// Appends a run, which lies within its partition; nothing when that makes it too long.
+    pub(super) fn push(
+        &mut self,
+        partition: usize,
+        part: &Arc<dyn Medium>,
+        start: u64,
+        len: u64,
+    ) -> Option<()> {
+        let size = self.size.checked_add(len)?;
         let part = Arc::clone(part);
         self.pieces.push(Piece { partition, part, at: self.size, start, len });
-        self.size += len;
+        self.size = size;
+        Some(())
     }
 
     /// The bytes that it takes of the partition of that index, as they come.
@@ -82,9 +90,10 @@ mod tests {
         let part = |bytes: &[u8]| -> Arc<dyn Medium> { Arc::new(Memory(bytes.to_vec())) };
         let (one, other) = (part(b"abcdef"), part(b"ghijkl"));
         let mut joined = Joined::default();
-        joined.push(0, &one, 4, 2);
-        joined.push(1, &other, 1, 3);
-        joined.push(0, &one, 0, 2);
+        for (index, part, start, len) in [(0, &one, 4, 2), (1, &other, 1, 3), (0, &one, 0, 2)] {
+            joined.push(index, part, start, len).unwrap();
+        }
+        assert!(joined.push(0, &one, 0, u64::MAX).is_none());
         let read = |offset, len| {
             let mut buffer = vec![0; len];
             joined.read_at(offset, &mut buffer).map(|()| String::from_utf8(buffer).unwrap())

@@ -17,7 +17,7 @@ mod joined;
 mod label;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ use super::medium::Medium;
 use super::partition::{Partition, Slot};
 use super::system::{SystemError, volume_error};
 use super::volume::VolumeError;
+use crate::digest::Digest;
 use group::{Group, Logical};
 use joined::Joined;
 use label::Label;
@@ -35,12 +36,18 @@ use label::Label;
 const SECTOR: u64 = 512;
 /// The most logical volumes of a disk.
 const VOLUMES: usize = 1024;
+/// The most physical volumes of a disk.
+const PHYSICAL: usize = 256;
+/// The most bytes of texts that are read of a disk; one of a hundred volumes has some 50 KiB.
+const TEXTS: u64 = 64 << 20;
 
 /// A logical volume that a user sees.
 #[derive(Debug)]
 pub struct LogicalVolume {
     /// Its name.
     pub slot: Slot,
+    /// The name that device-mapper knows it by: `LVM-` and the identifiers of group and volume.
+    pub uuid: String,
     /// Its bytes, or why they cannot be read.
     pub content: Result<Arc<Joined>, VolumeError>,
 }
@@ -71,7 +78,8 @@ pub fn volumes(partitions: &[Partition]) -> Result<Vec<LogicalVolume>, SystemErr
                 group: Arc::from(group.name.as_str()),
                 volume: Arc::from(logical.name.as_str()),
             };
-            found.push(LogicalVolume { slot, content: content.map(Arc::new) });
+            let uuid = format!("LVM-{}{}", group.id, logical.id);
+            found.push(LogicalVolume { slot, uuid, content: content.map(Arc::new) });
         }
         // Files of volumes that share extents would hold more than the disk.
         for runs in runs.values_mut() {
@@ -93,33 +101,52 @@ struct Physical<'a> {
     label: Label,
 }
 
-/// The physical volumes by identifier.
+/// The physical volumes by identifier. No two of them share bytes of the disk: what a volume holds
+/// is bounded by that.
 fn labels(partitions: &[Partition]) -> Result<BTreeMap<String, Physical<'_>>, SystemError> {
     let mut physical = BTreeMap::new();
+    let mut taken: Vec<Range<u64>> = Vec::new();
     for (partition, Partition { slot, part, .. }) in partitions.iter().enumerate() {
         let failed = |source| volume_error(slot, b"", source);
+        let damaged = |reason| failed(VolumeError::damaged("the label", reason));
+        let place = part.start()..part.start().saturating_add(part.size());
         let part: Arc<dyn Medium> = Arc::clone(part) as _;
         let magic = Magic::find(part.as_ref()).map_err(|error| failed(error.into()))?;
         if magic.is_none_or(|magic| magic.format != Format::Lvm) {
             continue;
         }
         let label = Label::find(part.as_ref()).map_err(failed)?;
+        if taken.iter().any(|other| other.start < place.end && place.start < other.end) {
+            return Err(damaged("it is that of a partition that overlaps another one"));
+        }
+        if taken.len() >= PHYSICAL {
+            return Err(damaged("there are more physical volumes than are read here"));
+        }
+        taken.push(place);
         let id = label.id.clone();
         let found = Physical { partition, slot, part, label };
         if physical.insert(id, found).is_some() {
-            let reason = "another physical volume has the same identifier";
-            return Err(failed(VolumeError::damaged("the label", reason)));
+            return Err(damaged("another physical volume has the same identifier"));
         }
     }
     Ok(physical)
 }
 
-/// The groups, each with a partition that it lies on.
+/// The newest text of a group.
+struct Copy<'a> {
+    slot: &'a Slot,
+    group: Group,
+    /// Whether another text is as new.
+    disputed: bool,
+}
+
+/// The groups by name, each with a partition that it lies on.
 fn groups<'a>(
     physical: &BTreeMap<String, Physical<'a>>,
 ) -> Result<Vec<(&'a Slot, Group)>, SystemError> {
-    let mut groups: BTreeMap<String, (&Slot, Vec<u8>, Group)> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Copy<'_>> = BTreeMap::new();
     let mut failures = BTreeMap::new();
+    let (mut known, mut left) = (BTreeSet::new(), TEXTS);
     for (id, Physical { slot, part, label, .. }) in physical {
         for area in &label.areas {
             let text = match area::text(part.as_ref(), area) {
@@ -130,36 +157,40 @@ fn groups<'a>(
                     continue;
                 }
             };
+            let failed = |source| volume_error(slot, b"", source);
+            left = left.checked_sub(text.len() as u64).ok_or_else(|| {
+                let reason = "all of them are longer than is read here";
+                failed(VolumeError::damaged("the metadata of the physical volumes", reason))
+            })?;
             // Every physical volume has the same text.
-            if groups.values().any(|(_, known, _)| *known == text) {
+            if !known.insert(Digest::of(&text)) {
                 continue;
             }
-            let group = Group::parse(&text).map_err(|source| volume_error(slot, b"", source))?;
-            match groups.get(&group.id) {
-                Some((_, _, known)) if known.seqno > group.seqno => {}
-                Some((_, _, known)) if known.seqno == group.seqno => {
-                    let reason = "its copies are of one age and not the same";
-                    let source = VolumeError::damaged(group.title(), reason);
-                    return Err(volume_error(slot, b"", source));
-                }
+            let group = Group::parse(&text).map_err(failed)?;
+            match groups.get_mut(&group.id) {
+                Some(copy) if copy.group.seqno > group.seqno => {}
+                Some(copy) if copy.group.seqno == group.seqno => copy.disputed = true,
                 _ => {
-                    groups.insert(group.id.clone(), (slot, text, group));
+                    groups.insert(group.id.clone(), Copy { slot, group, disputed: false });
                 }
             }
         }
     }
-    let groups: Vec<_> = groups.into_values().map(|(slot, _, group)| (slot, group)).collect();
+    if let Some(Copy { slot, group, .. }) = groups.values().find(|copy| copy.disputed) {
+        let reason = "its copies are of one age and not the same";
+        return Err(volume_error(slot, b"", VolumeError::damaged(group.title(), reason)));
+    }
+    let mut groups: Vec<_> = groups.into_values().map(|copy| (copy.slot, copy.group)).collect();
+    groups.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
     // A damaged copy does no harm where another one speaks for the volume.
     for (id, (slot, error)) in failures {
         if !groups.iter().any(|(_, group)| group.physical.values().any(|known| known.id == *id)) {
             return Err(volume_error(slot, b"", error));
         }
     }
-    let mut names: Vec<_> = groups.iter().map(|(slot, group)| (&group.name, *slot)).collect();
-    names.sort_unstable_by_key(|(name, _)| *name);
-    if let Some([(name, slot), _]) = names.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        let what = format!("the volume group {name}");
-        let source = VolumeError::damaged(what, "there are two of this name");
+    let same = groups.windows(2).find(|pair| pair[0].1.name == pair[1].1.name);
+    if let Some([(slot, group), _]) = same {
+        let source = VolumeError::damaged(group.title(), "there are two of this name");
         return Err(volume_error(slot, b"", source));
     }
     Ok(groups)
@@ -196,7 +227,9 @@ fn join(
         };
         let (start, len) =
             place().ok_or_else(|| damaged("a segment lies outside of its physical volume"))?;
-        joined.push(on.partition, &on.part, start, len);
+        joined
+            .push(on.partition, &on.part, start, len)
+            .ok_or_else(|| damaged("a logical volume is longer than any disk"))?;
     }
     Ok(Ok(joined))
 }

@@ -1,5 +1,6 @@
 //! Which file systems of a disk are mounted where, and the tree that they make together.
 
+mod device;
 mod walk;
 
 use std::sync::Arc;
@@ -66,13 +67,14 @@ pub struct Found {
     pub slot: Slot,
     /// What the table says it is for.
     pub role: Role,
-    /// Its identifier in the table; empty when it has none.
+    /// Its identifier in the table, or device-mapper's name of a logical volume; empty when it has
+    /// none.
     id: String,
     /// The format and its names, if it is a known one.
     pub magic: Option<Magic>,
     /// The file system, where it can be read.
     volume: Option<Arc<dyn Volume>>,
-    /// Why a logical volume cannot be read.
+    /// Why what could be mounted cannot be read.
     refused: Option<String>,
     size: u64,
 }
@@ -88,8 +90,10 @@ impl Found {
             }
             _ => None,
         };
+        let unread = magic.as_ref().map(|magic| magic.format).filter(|format| format.is_unread());
+        let refused = unread.map(|format| format!("{format} is not read here"));
         let (id, size) = (String::new(), part.size());
-        Ok(Self { slot, role, id, magic, volume, refused: None, size })
+        Ok(Self { slot, role, id, magic, volume, refused, size })
     }
 }
 
@@ -121,13 +125,12 @@ impl System {
             let look = Found::look(partition.slot.clone(), partition.role, &part)?;
             found.push(Found { id: partition.id.clone(), ..look });
         }
-        for lvm::LogicalVolume { slot, content } in lvm::volumes(&partitions)? {
+        for lvm::LogicalVolume { slot, uuid: id, content } in lvm::volumes(&partitions)? {
             let role = Role::Other;
             found.push(match content {
-                Ok(content) => Found::look(slot, role, &(content as _))?,
+                Ok(content) => Found { id, ..Found::look(slot, role, &(content as _))? },
                 Err(reason) => {
                     let refused = Some(reason.to_string());
-                    let id = String::new();
                     Found { slot, role, id, magic: None, volume: None, refused, size: 0 }
                 }
             });
@@ -201,31 +204,22 @@ impl System {
             let Some(point) = point.strip_prefix('/').filter(|point| !point.is_empty()) else {
                 continue;
             };
-            let wanted = |found: &Found| {
-                let names = found.magic.as_ref();
-                match what.split_once('=') {
-                    Some(("LABEL", label)) => {
-                        names.is_some_and(|names| names.label == label.trim_matches('"'))
-                    }
-                    Some(("UUID", id)) => {
-                        let id = id.trim_matches('"');
-                        names.is_some_and(|names| names.uuid.eq_ignore_ascii_case(id))
-                    }
-                    Some(("PARTUUID", id)) => {
-                        !id.is_empty() && found.id.eq_ignore_ascii_case(id.trim_matches('"'))
-                    }
-                    _ => found.slot.is_device(what),
-                }
-            };
+            let wanted = |found: &Found| device::is(found, what);
             let readable = self.readable().find(|(_, found, _)| wanted(found));
-            // A volume that is refused is told when what is mounted there is asked for.
-            let refused = || self.found.iter().position(|f| f.refused.is_some() && wanted(f));
+            // What is refused is told when what is mounted there is asked for.
+            let optional = options.split(',').any(|one| matches!(one, "noauto" | "nofail"));
+            let refused = || {
+                let found = self.found.iter();
+                { found }.position(|f| f.refused.is_some() && !optional && wanted(f))
+            };
             let index = readable.map(|(index, _, _)| index).or_else(refused);
             let point = point.trim_end_matches('/').as_bytes();
             let subvolume = options.split(',').find_map(|option| option.strip_prefix("subvol="));
             match (index, subvolume) {
-                (Some(index), Some(path)) => self.mount_subvolume(point, index, path)?,
-                (Some(index), None) => self.mount(point, index),
+                (Some(index), Some(path)) if self.is_readable(index) => {
+                    self.mount_subvolume(point, index, path)?;
+                }
+                (Some(index), _) => self.mount(point, index),
                 (None, _) => {}
             }
         }
@@ -262,7 +256,8 @@ impl System {
         let first = |wanted: &dyn Fn(&Found) -> bool| {
             self.readable().find(|(_, found, _)| wanted(found)).map(|(index, _, _)| index)
         };
-        // A boot partition whose root file system cannot be read may have neither.
+        // A boot partition whose root file system cannot be read may have neither, and an fstab
+        // may name one by what nothing on the disk says.
         let kernel = |found: &Found| {
             let Some(volume) = found.volume.as_ref().filter(|_| found.role != Role::Efi) else {
                 return false;
@@ -272,7 +267,7 @@ impl System {
         };
         let boot = first(&|found| found.role == Role::Boot)
             .or_else(|| first(&label))
-            .or_else(|| first(&kernel).filter(|_| !self.has_root()));
+            .or_else(|| first(&kernel).filter(|_| !self.root_has_kernel()));
         let efi = first(&|found| found.role == Role::Efi);
         for (point, index) in [(&b"boot"[..], boot), (b"boot/efi", efi)] {
             if let Some(index) = index {
@@ -286,6 +281,20 @@ impl System {
         if self.mounts.iter().all(|(at, mounted)| at != point && *mounted != index) {
             self.mounts.push((point.to_vec(), index));
         }
+    }
+
+    fn is_readable(&self, index: usize) -> bool {
+        self.found.get(index).is_some_and(|found| found.volume.is_some())
+    }
+
+    /// Whether the root file system, if there is one, has a kernel in its own /boot.
+    fn root_has_kernel(&self) -> bool {
+        let root = self.mounts.first().filter(|(point, _)| point.is_empty());
+        let root = root.and_then(|(_, index)| self.found.get(*index)?.volume.as_ref());
+        let Some(volume) = root else { return false };
+        let boot = look_up(volume.as_ref(), b"boot").ok().flatten();
+        let names = boot.and_then(|boot| volume.list(boot).ok()).unwrap_or_default();
+        names.iter().any(|entry| entry.name.starts_with(b"vmlinu"))
     }
 
     /// Whether there is a root file system that can be read.

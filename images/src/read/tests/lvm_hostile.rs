@@ -199,7 +199,7 @@ fn i27_groups_that_cannot_be() {
         ("\"pv0\", 0", "\"pv0\", 18446744073709551615", "do not exist"),
         ("\"pv0\", 0", "\"pv1\", 0", "no physical volume"),
         // A volume that lies on itself.
-        ("\"pv0\", 0", "\"root\", 0", "no physical volume"),
+        ("\"pv0\", 0", "\"root\", 0", "root (a volume that lies on another one is not read here)"),
         ("\"pv0\", 0", "\"pv0\", 0, \"pv0\", 0", "where it lies"),
         ("\"pv0\", 0", "0, \"pv0\"", "where it lies"),
         ("extent_count = 16", "extent_count = 0", "no length"),
@@ -306,5 +306,67 @@ fn i27_flipped_bytes_of_groups() {
         bytes[at] ^= 1;
         let error = entries(&bytes, b"").unwrap_err();
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// A disk with an MBR whose partitions, given in sectors, begin with those bytes.
+fn divided(parts: &[(usize, usize, &[u8])]) -> Result<usize, String> {
+    let end = parts.iter().map(|(start, len, _)| start + len).max().unwrap_or_default();
+    let mut disk = vec![0; end * 512];
+    for (row, (start, len, front)) in parts.iter().enumerate() {
+        let entry = &mut disk[446 + row * 16..][..16];
+        entry[4] = 0x8e;
+        entry[8..12].copy_from_slice(&u32::try_from(*start).unwrap().to_le_bytes());
+        entry[12..16].copy_from_slice(&u32::try_from(*len).unwrap().to_le_bytes());
+        disk[start * 512..][..front.len()].copy_from_slice(front);
+    }
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    entries(&disk, &[])
+}
+
+/// The same bytes twice would be more than the disk has.
+#[test]
+fn i27_physical_volumes_that_overlap() {
+    let front = front(&Lies::default());
+    let whole = [&front[..], &root()].concat();
+    let len = whole.len() / 512;
+    assert_eq!(divided(&[(64, len, &whole)]), Ok(4));
+    // The second one lies within the first one's first extents.
+    let error = divided(&[(64, len, &whole), (64 + END / 512, END / 512, &front)]).unwrap_err();
+    assert!(error.contains("a partition that overlaps another one"), "{error}");
+    // Beside it, it would be the same volume once more.
+    let error = divided(&[(64, len, &whole), (64 + len, END / 512, &front)]).unwrap_err();
+    assert!(error.contains("has the same identifier"), "{error}");
+}
+
+/// Of three copies the newest counts, in whatever order they are read.
+#[test]
+fn copies_of_one_age_do_no_harm_to_a_newer_one() {
+    let other = |id: char, seqno: &str, word: &str| {
+        let text = text(SEGMENT).replace("seqno = 1", seqno) + word;
+        let mut bytes = front(&Lies { text, ..Lies::default() });
+        bytes[512 + 32..512 + 64].fill(u8::try_from(id).unwrap());
+        seal(&mut bytes);
+        bytes
+    };
+    let newest = |seqno: &str| {
+        let text = text(SEGMENT).replace("seqno = 1", seqno);
+        [&front(&Lies { text, ..Lies::default() })[..], &root()].concat()
+    };
+    let size = END / 512;
+    // Volumes are read by their identifiers: the newest one's is between the others or the first.
+    for ids in [['0', '1'], ['0', 'z'], ['y', 'z']] {
+        let old = ids.map(|id| other(id, "seqno = 5", &format!("a{id} = 1\n")));
+        let disk = |front: &[u8]| {
+            let len = front.len() / 512;
+            divided(&[
+                (64, len, front),
+                (64 + len, size, &old[0]),
+                (64 + len + size, size, &old[1]),
+            ])
+        };
+        assert_eq!(disk(&newest("seqno = 6")), Ok(4), "{ids:?}");
+        let error = disk(&newest("seqno = 4")).unwrap_err();
+        assert!(error.contains("its copies are of one age"), "{ids:?}: {error}");
     }
 }
