@@ -45,6 +45,12 @@ pub enum ErofsError {
         /// Bytes of its place.
         len: u64,
     },
+    /// More blocks than can be counted.
+    #[error("the files need {} GiB, holes included, and an erofs has 16384 GiB at the most", .needed >> 30)]
+    TooLarge {
+        /// Bytes that the file system takes.
+        needed: u64,
+    },
     /// A name of more than 255 bytes.
     #[error("{path}: the name is longer than erofs can store")]
     Name {
@@ -104,7 +110,10 @@ pub(super) fn write(
     let draft = Draft::of(view, place.epoch)?;
     let plan = Plan::new(&draft);
     let (needed, len) = (plan.blocks.saturating_mul(BLOCK), place.extent.len);
-    if needed > len || u32::try_from(plan.blocks).is_err() {
+    if u32::try_from(plan.blocks).is_err() {
+        return Err(ErofsError::TooLarge { needed });
+    }
+    if needed > len {
         return Err(ErofsError::NoSpace { needed, len });
     }
     let mut sweep = Sweep::new(sink, place.extent, view);

@@ -64,7 +64,9 @@ impl Plan {
             let stored = if spot.is_inline { spot.whole } else { spot.size };
             if stored > 0 {
                 spot.data = at;
-                at = at.saturating_add(stored).next_multiple_of(BLOCK);
+                let end =
+                    at.checked_add(stored).and_then(|end| end.checked_next_multiple_of(BLOCK));
+                at = end.unwrap_or(u64::MAX / BLOCK * BLOCK);
             }
         }
         Self { spots, blocks: at / BLOCK }
