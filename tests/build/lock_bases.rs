@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, ensure};
-use goldsmith_tests::{DockerRegistry, Ran, TestEnv, ran};
+use goldsmith_tests::{DockerRegistry, Ran, TestEnv, Web, ran};
 
 use crate::published::publisher;
 use crate::store::Emptied;
@@ -219,6 +219,42 @@ fn a_container_file_is_locked_by_its_image() -> Result<()> {
     drifts(&env, "containerfile", &moved, &format!("base: {other} is not in the lock"), "else")?;
     updated(&env, &vars, [&one, &two])?;
     ensure!(member(&env.path("a.tar"), "./etc/mark")? == "two");
+    Ok(())
+}
+
+/// What RUN fetches is in the lock as what hooks fetch is.
+#[test]
+fn commands_of_a_container_file_are_locked() -> Result<()> {
+    let env = TestEnv::with_small_os()?;
+    let registry = DockerRegistry::start(env.directory.path())?;
+    let name = format!("{}/os:1", registry.host);
+    let vars = [("GOLDSMITH_PLAIN_HTTP", registry.host.as_str())];
+    ok(&run(&env, &["build", "-n", "-t", "oci", "-o", "os", "small"], &vars)?)?;
+    ok(&run(&env, &["push", "os.oci", &name], &vars)?)?;
+    let place = env.path("www");
+    fs_err::create_dir(&place)?;
+    let publish = |text: &str| fs_err::write(place.join("file"), text);
+    publish("one")?;
+    let web = Web::serve(place.clone())?;
+    let fetch = format!("/usr/lib/apt/apt-helper download-file {}/file /fetched", web.address);
+    let file = env.path("Containerfile");
+    fs_err::write(&file, format!("FROM {name}\nRUN {fetch}\n"))?;
+    let file = file.display().to_string();
+    let vars = [vars[0], ("DIB_CONTAINERFILE_DOCKERFILE", file.as_str())];
+    let locked = lock(&env, "containerfile", &vars)?;
+    ensure!(locked.contains("/file\""), "{locked}");
+    publish("two")?;
+    known_anew(&env, "containerfile", &vars)?;
+    kept(&env, "containerfile", &vars)?;
+    ensure!(member(&env.path("b.tar"), "./fetched")? == "one");
+    // Something else than the lock has.
+    fs_err::write(&file, format!("FROM {name}\nRUN {}\n", fetch.replace("/file ", "/other ")))?;
+    let strict = build(&env, "containerfile", &["--locked"], &vars)?;
+    ensure!(strict.status == 5 && strict.stderr.contains("/other"), "{strict:#?}");
+    fs_err::remove_file(env.path("goldsmith.lock"))?;
+    fs_err::write(&file, format!("FROM {name}\nRUN {fetch}\n"))?;
+    ok(&build(&env, "containerfile", &["--refresh"], &vars)?)?;
+    ensure!(member(&env.path("b.tar"), "./fetched")? == "two");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! packages, in Ubuntu's form, and signs.
 
 mod deb;
+mod expired;
 mod overlap;
 
 use std::collections::BTreeMap;
@@ -119,11 +120,16 @@ impl Archive {
 
     /// Writes indices, by digest alone, and signed release files.
     fn publish(&self) -> Result<()> {
+        self.publish_with("")
+    }
+
+    /// The same with more fields in the release files.
+    fn publish_with(&self, fields: &str) -> Result<()> {
         for suite in SUITES {
             let mut release = format!(
                 "Origin: Ubuntu\nLabel: Ubuntu\nSuite: {suite}\nCodename: noble\nVersion: 24.04\n\
                  Date: Fri, 31 May 2024 12:00:00 UTC\nArchitectures: amd64\n\
-                 Components: main universe\nAcquire-By-Hash: yes\nSHA256:\n"
+                 Components: main universe\nAcquire-By-Hash: yes\n{fields}SHA256:\n"
             );
             for component in COMPONENTS {
                 let index = self.indices.get(&(suite, component)).cloned().unwrap_or_default();
