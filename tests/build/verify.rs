@@ -127,3 +127,26 @@ fn an_image_is_verified_and_laid_out_again() -> Result<()> {
     );
     host.check(env.cache())
 }
+
+/// Without `--cached` every step runs again, under a lock with what the lock has.
+#[test]
+fn a_verification_builds_everything_again() -> Result<()> {
+    let env = environment()?;
+    ok(&goldsmith(&env, &["lock", "-t", "raw", "-o", "v"])?)?;
+    for more in [&[][..], &["--locked", "--offline"]] {
+        let verified = goldsmith(&env, &[&["verify", "v.raw"], more].concat())?;
+        ok(&verified)?;
+        ensure!(verified.stdout.contains("verified, sha256:"), "{more:?}: {verified:#?}");
+        for step in ["base", "install", "cleanup"] {
+            let ran = format!("== {step}: cached");
+            ensure!(!verified.stderr.contains(&ran), "{more:?}: {step} did not run: {verified:#?}");
+        }
+    }
+    // Another element than the lock has makes another image, and under the lock none.
+    env.element("mine/install.d/20-other", "#!/bin/sh\necho other > /etc/other\n")?;
+    let differs = goldsmith(&env, &["verify", "v.raw"])?;
+    ensure!(differs.status == 6 && differs.stdout.contains("/etc/other: presence"), "{differs:#?}");
+    let drifts = goldsmith(&env, &["verify", "v.raw", "--locked"])?;
+    ensure!(drifts.status == 5 && drifts.stderr.contains("mine"), "{drifts:#?}");
+    Ok(())
+}
