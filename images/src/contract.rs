@@ -43,6 +43,8 @@ mod tests {
         ("gpt.vdi", "ae3086d6e38bf5e74890aaf4c28f3504942609fa63364225671d440f6f626585"),
         ("mbr.raw", "edd9e88a1481178754235281593a16f8b13343740640e64ccba4bc24e6a7b625"),
         ("xfs.raw", "3b18a6a337ae2c66f370e2feb7b10d829e99e315be08d9576b37ee82d9dc7231"),
+        ("btrfs.raw", "ca5bafb230a434f0ce614408b1e7504969a44d417468288e09bcda6f3450d312"),
+        ("erofs.raw", "90a269c260cece41480395b5853114e36029f491c079771777827cec7547b0a6"),
         ("4096.raw", "409dabb1fc3f29520826eb38b2199005b055b9f85fe1b15891518337c4fc3d6e"),
         ("lvm.raw", "0194a5d90e81c185ff534fb3648695604f7f0332865265aab2ba0ebed07e4805"),
         ("tar", "dea4528103fb121186230f4ab0070d2ca6e0e63e185099914b685f417bbaac78"),
@@ -169,8 +171,8 @@ mod tests {
         }
     }
 
-    fn xfs() -> DiskLayout {
-        DiskLayout::bare(300 * MIB, EPOCH, filesystem("root", 0, FsKind::Xfs, Some("/")))
+    fn bare(kind: FsKind) -> DiskLayout {
+        DiskLayout::bare(300 * MIB, EPOCH, filesystem("root", 0, kind, Some("/")))
     }
 
     /// The same partitions in sectors of 4096 bytes.
@@ -266,7 +268,13 @@ mod tests {
         let layout = mbr();
         let mut sink = RawSink::new(create(&to.join("mbr.raw")), layout.size_bytes).unwrap();
         write(&layout, &system(), &mut sink, &boot).unwrap();
-        for (name, layout) in [("xfs", xfs()), ("4096", sectors()), ("lvm", lvm())] {
+        for (name, layout) in [
+            ("xfs", bare(FsKind::Xfs)),
+            ("btrfs", bare(FsKind::Btrfs)),
+            ("erofs", bare(FsKind::Erofs)),
+            ("4096", sectors()),
+            ("lvm", lvm()),
+        ] {
             let file = create(&to.join(format!("{name}.raw")));
             let mut sink = RawSink::new(file, layout.size_bytes).unwrap();
             write(&layout, &system(), &mut sink, &BootFiles::default()).unwrap();

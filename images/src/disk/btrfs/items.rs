@@ -12,6 +12,8 @@ const ATTRIBUTE: u8 = 24;
 pub(super) const ENTRY: u8 = 84;
 const INDEX: u8 = 96;
 const EXTENT: u8 = 108;
+/// The type of a regular file in entries.
+const FILE: u8 = 1;
 /// The type of attributes where types of inodes stand in entries.
 const OF_ATTRIBUTE: u8 = 8;
 /// Checksums that one item has at the most.
@@ -23,20 +25,26 @@ pub(super) fn of_files(draft: &Draft<'_>, files: &Files<'_>) -> Result<Vec<Item>
     let mut small = files.small.iter().peekable();
     let mut extents = files.extents.iter().peekable();
     for (number, drafted) in (FIRST..).zip(&draft.inodes) {
-        let mut bytes = 0;
+        let (mut bytes, mut at) = (0, 0);
         if let Some((_, content)) = small.next_if(|(inode, _)| *inode == number) {
             let mut data = extent_head(offset_of(content.len()), 0);
             data.extend(content);
             items.push(((number, EXTENT, 0), data));
             bytes = offset_of(content.len());
+            at = u64::MAX;
         }
         while let Some(extent) = extents.next_if(|extent| extent.inode == number) {
+            items.extend(hole(number, at, extent.from));
+            at = extent.from + extent.len;
             let mut data = extent_head(extent.len, 1);
             for field in [extent.at, extent.len, 0, extent.len] {
                 data.extend(field.to_le_bytes());
             }
             items.push(((number, EXTENT, extent.from), data));
             bytes += extent.len;
+        }
+        if drafted.kind() == FILE {
+            items.extend(hole(number, at, drafted.size.next_multiple_of(super::SECTOR)));
         }
         items.push(((number, INODE, 0), inode(drafted, bytes)));
         if number == FIRST {
@@ -126,6 +134,16 @@ fn extent_head(len: u64, kind: u8) -> Vec<u8> {
     data.extend(len.to_le_bytes());
     data.extend([0, 0, 0, 0, kind]);
     data
+}
+
+/// A hole of a file. `no-holes` lets it be left out, and then GRUB reads what it finds in memory.
+fn hole(inode: u64, from: u64, end: u64) -> Option<Item> {
+    let len = end.checked_sub(from).filter(|len| *len > 0)?;
+    let mut data = extent_head(len, 1);
+    for field in [0, 0, 0, len] {
+        data.extend(field.to_le_bytes());
+    }
+    Some(((inode, EXTENT, from), data))
 }
 
 /// A name that an inode knows of itself.

@@ -1,5 +1,5 @@
 //! Writes btrfs, after the kernel's "btrfs_tree.h": one device, checksums of CRC-32C, nodes of
-//! 16 KiB, metadata once, no holes in extents (`no-holes`), which every kernel since 4.0 reads.
+//! 16 KiB, metadata once, holes with items of their own, which every kernel since 4.0 reads.
 //!
 //! ```text
 //! draft    inodes and names               space    where data and nodes may lie
@@ -10,8 +10,9 @@
 //!
 //! Logical addresses are those of the disk. No program is asked: `mkfs.btrfs --rootdir` takes
 //! inode numbers from the host, and neither nodes nor labels that its user may not make. What is
-//! not written: compression, subvolumes, the trees of identifiers and of free space, which the
-//! kernel makes when it first writes. Refused by name: what does not fit a node.
+//! not written: compression, subvolumes, the tree of identifiers, which the kernel makes when it first
+//! writes, and that of free space, which it makes when asked to (`space_cache=v2`). Refused by
+//! name: what does not fit a node.
 
 mod data;
 mod draft;
@@ -118,15 +119,15 @@ pub(super) fn write(
     let draft = Draft::of(view, place.epoch)?;
     let mut files = data::place(view, &draft)?;
     let mut chunks = Chunks::new(files.end);
-    if chunks.end() > len {
-        return Err(BtrfsError::NoSpace { needed: chunks.end(), len });
+    if chunks.needed() > len {
+        return Err(BtrfsError::NoSpace { needed: chunks.needed(), len });
     }
     let mut out = Out { sink, offset, taken: Vec::new() };
     data::write(view, &mut files, &mut out)?;
     let items = items::of_files(&draft, &files)?;
     let roots = Roots::new(items, &files, &mut chunks, len, ids, place.epoch);
-    if chunks.end() > len {
-        return Err(BtrfsError::NoSpace { needed: chunks.end(), len });
+    if chunks.needed() > len {
+        return Err(BtrfsError::NoSpace { needed: chunks.needed(), len });
     }
     for (at, bytes) in &roots.nodes {
         out.put(*at, bytes)?;

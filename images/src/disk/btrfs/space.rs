@@ -56,7 +56,7 @@ impl Chunks {
     pub(super) fn grow(&mut self, end: u64) {
         let [_, _, last] = &mut self.0;
         let used = end.saturating_sub(last.start);
-        last.len = (used + used / 4 + 8 * MIB).next_multiple_of(MIB).max(16 * MIB);
+        last.len = (used + used / 4 + 16 * MIB).next_multiple_of(MIB);
     }
 
     pub(super) fn of(&self, kind: u64) -> Chunk {
@@ -68,10 +68,10 @@ impl Chunks {
         }
     }
 
-    /// The end of the last one.
-    pub(super) fn end(&self) -> u64 {
+    /// How long the disk has to be: the kernel needs a place for another chunk to change anything.
+    pub(super) fn needed(&self) -> u64 {
         let last = self.of(METADATA);
-        last.start + last.len
+        last.start + last.len + 16 * MIB
     }
 
     pub(super) fn used(&self) -> u64 {

@@ -86,7 +86,7 @@ pub enum LayoutError {
         name: String,
     },
     /// The place is too small for any file system of that format.
-    #[error("file system {name} has {len} bytes; an {format} needs {} MiB at the least", .least >> 20)]
+    #[error("file system {name} has {len} bytes; {format} needs {} MiB at the least", .least >> 20)]
     TooSmall {
         /// The file system.
         name: String,

@@ -75,7 +75,7 @@ fn bad_layouts_are_refused() {
         (|l| l.filesystems[0].kind = FsKind::Xfs, "longer than 12"),
         (
             |l| (l.filesystems[0].kind, l.filesystems[0].label) = (FsKind::Xfs, "x".into()),
-            "an xfs needs 300 MiB",
+            "xfs needs 300 MiB",
         ),
         (|l| l.filesystems[0].mount_point = Some("boot".into()), "mount point"),
         (|l| l.filesystems[0].mount_point = Some("/a/../b".into()), "mount point"),
