@@ -5,7 +5,7 @@ use goldsmith_images::disk::layout::Ext4Options;
 use super::config::{Config, Disk, MkfsNode};
 use super::volumes::Group;
 use super::wrong::{Checked, Wrong};
-use super::{mkfs_options, types};
+use super::{mkfs_options, other_options, types};
 
 /// File systems that are written.
 const WRITTEN: [&str; 7] = ["ext4", "xfs", "btrfs", "vfat", "swap", "erofs", "squashfs"];
@@ -169,11 +169,12 @@ fn check_filesystem(mkfs: &MkfsNode, config: &Config) -> Checked<()> {
         check_squashfs(mkfs, config)?;
     }
     if let Some(opts) = &mkfs.opts {
-        if mkfs.kind != "ext4" && !opts.trim().is_empty() {
-            let what = format!("opts: {opts} cannot be written for {}", mkfs.kind);
-            return Err(mkfs.wrong(what));
+        if mkfs.kind == "ext4" {
+            return options(mkfs, opts, &mut Ext4Options::default());
         }
-        options(mkfs, opts, &mut Ext4Options::default())?;
+        other_options::check(&mkfs.kind, opts).map_err(|option| {
+            mkfs.wrong(format!("opts: {option} cannot be written for {}", mkfs.kind))
+        })?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use goldsmith_images::disk::layout::{
 
 use super::config::{Disk, MkfsNode};
 use super::wrong::Wrong;
-use super::{Plan, able, place};
+use super::{Plan, able, other_options, place};
 use crate::error::{Failure, Kind, Result};
 
 /// Sizes that images have, from 1 GiB to 1 TiB.
@@ -220,10 +220,14 @@ impl Plan {
     fn filesystem(&self, mkfs: &MkfsNode, on: On) -> super::wrong::Checked<Filesystem> {
         let is_root = mkfs.mount_point() == Some("/");
         let kind = match mkfs.kind.as_str() {
-            "vfat" => FsKind::Vfat(VfatOptions {
-                volume_id: volume_id(&self.seed, &mkfs.name),
-                fat_bits: None,
-            }),
+            "vfat" => {
+                let volume_id = volume_id(&self.seed, &mkfs.name);
+                let mut vfat = VfatOptions { volume_id, fat_bits: None };
+                let opts = mkfs.opts.as_deref().unwrap_or_default();
+                other_options::vfat(opts, &mut vfat)
+                    .map_err(|option| mkfs.wrong(format!("opts: {option} cannot be written")))?;
+                FsKind::Vfat(vfat)
+            }
             "swap" => FsKind::Swap,
             "xfs" => FsKind::Xfs,
             "btrfs" => FsKind::Btrfs,

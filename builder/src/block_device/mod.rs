@@ -18,6 +18,7 @@ mod graph;
 mod layout;
 mod mkfs_options;
 mod order;
+mod other_options;
 pub mod picture;
 mod place;
 mod resolved;

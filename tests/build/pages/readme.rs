@@ -43,7 +43,7 @@ const README: Page = Page {
         ("goldsmith boot --expect TEXT", Elsewhere("boot::a_tree_boots_from_other_kinds_of_disks")),
         (
             "goldsmith verify server.qcow2",
-            Elsewhere("build::an_image_is_verified_and_laid_out_again"),
+            Elsewhere("build::a_verification_builds_everything_again"),
         ),
         ("mkdir -p elements/motd/post-install.d", Run("server")),
         ("echo \"A message of the day.\" > elements/motd/README.rst", Run("server")),

@@ -125,7 +125,7 @@ fn an_xfs_root_has_its_own_label_and_least_size() {
     let layout = plan.layout(400 << 10).unwrap();
     assert_eq!(layout.filesystems[0].kind, FsKind::Xfs);
     let small = plan.layout(200 << 10).unwrap_err();
-    assert!(small.to_string().contains("an xfs needs 300 MiB"), "{small}");
+    assert!(small.to_string().contains("xfs needs 300 MiB"), "{small}");
 }
 
 #[test]
