@@ -5,3 +5,4 @@ mod fixture;
 mod overlaps;
 mod shipped;
 mod signatures;
+mod site;
