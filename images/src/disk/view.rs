@@ -66,9 +66,9 @@ pub(super) enum Node<'a> {
     Socket,
 }
 
-impl Item<'_> {
+impl<'a> Item<'a> {
     /// The parent's path and the own name.
-    pub(super) fn split(&self) -> (&[u8], &[u8]) {
+    pub(super) fn split(&self) -> (&'a [u8], &'a [u8]) {
         match self.path.iter().rposition(|&b| b == b'/') {
             Some(i) => {
                 let (parent, name) = self.path.split_at(i);
@@ -81,6 +81,20 @@ impl Item<'_> {
     /// The whole path, for messages.
     pub(super) fn display(&self) -> String {
         display(&self.entry.path)
+    }
+}
+
+/// The type of a mode as entries of directories count it: the same number in every format.
+pub(super) fn kind(mode: u64) -> u8 {
+    match mode >> 12 {
+        0o10 => 1,
+        0o4 => 2,
+        0o2 => 3,
+        0o6 => 4,
+        0o1 => 5,
+        0o14 => 6,
+        0o12 => 7,
+        _ => 0,
     }
 }
 

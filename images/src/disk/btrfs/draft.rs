@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::super::view::{Item, Node, View};
+use super::super::view::{Item, Node, View, kind};
 use super::BtrfsError;
 
 /// The inode of the root; others follow.
@@ -69,7 +69,7 @@ impl<'a> Draft<'a> {
         numbers: &HashMap<&[u8], usize>,
     ) -> Result<usize, BtrfsError> {
         let orphan = || BtrfsError::Orphan { path: item.display() };
-        let (parent, name) = split(item.path);
+        let (parent, name) = item.split();
         let parent = numbers.get(parent).copied().ok_or_else(orphan)?;
         if name.len() > 255 {
             return Err(BtrfsError::Name { path: item.display() });
@@ -106,24 +106,7 @@ impl Drafted<'_> {
 
     /// Its type as directories count it.
     pub(super) fn kind(&self) -> u8 {
-        match self.mode >> 12 {
-            0o10 => 1,
-            0o4 => 2,
-            0o2 => 3,
-            0o6 => 4,
-            0o1 => 5,
-            0o14 => 6,
-            0o12 => 7,
-            _ => 0,
-        }
-    }
-}
-
-/// The parent's path and the own name.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
-        None => (&[], path),
+        kind(u64::from(self.mode))
     }
 }
 

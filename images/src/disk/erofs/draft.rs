@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::super::view::{Item, Node, View};
+use super::super::view::{Item, Node, View, kind};
 use super::ErofsError;
 use super::attribute;
 use crate::tree::Entry;
@@ -75,7 +75,7 @@ impl<'a> Draft<'a> {
         numbers: &HashMap<&[u8], usize>,
     ) -> Result<usize, ErofsError> {
         let orphan = || ErofsError::Orphan { path: item.display() };
-        let (parent, name) = split(item.path);
+        let (parent, name) = item.split();
         let parent = numbers.get(parent).copied().ok_or_else(orphan)?;
         if name.len() > 255 {
             return Err(ErofsError::Name { path: item.display() });
@@ -98,20 +98,12 @@ impl<'a> Draft<'a> {
             self.inodes.push(drafted);
             number
         };
-        let kind = self.inodes.get(number).map_or(0, |inode| kind(inode.mode));
+        let kind = self.inodes.get(number).map_or(0, |inode| kind(u64::from(inode.mode)));
         let above = self.inodes.get_mut(parent).ok_or_else(orphan)?;
         let Content::Directory(names) = &mut above.content else { return Err(orphan()) };
         names.push(Name { name, inode: number, kind });
         above.links += u32::from(kind == 2);
         Ok(number)
-    }
-}
-
-/// The parent's path and the own name.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|&byte| byte == b'/') {
-        Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
-        None => (&[], path),
     }
 }
 
@@ -164,18 +156,4 @@ fn inode<'a>(item: &Item<'a>, number: usize, parent: usize) -> Result<Drafted<'a
         attributes: attribute::stored(item)?,
         content,
     })
-}
-
-/// The type of a mode as directories count it.
-fn kind(mode: u32) -> u8 {
-    match mode >> 12 {
-        0o10 => 1,
-        0o4 => 2,
-        0o2 => 3,
-        0o6 => 4,
-        0o1 => 5,
-        0o14 => 6,
-        0o12 => 7,
-        _ => 0,
-    }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::super::layout::{Ext4Options, Filesystem};
 use super::super::sink::{len_of, offset_of};
-use super::super::view::{Item, Node, View, display};
+use super::super::view::{Item, Node, View, display, kind};
 use super::Fields;
 use super::directory::{Child, DIRECTORY, Directory, Format};
 use super::inode::{FIRST, ROOT, can_say, room};
@@ -117,13 +117,10 @@ impl<'a> Draft<'a> {
             if let Some(inode) = self.get(ino) {
                 inode.links += 1;
             }
-            return self
-                .name(parent, Child { name: own_name(item), ino, kind })
-                .then_some(ino)
-                .ok_or_else(orphan);
+            return self.name(parent, Child { name, ino, kind }).then_some(ino).ok_or_else(orphan);
         }
         let drafted = self.inode(view, item, options, ino)?;
-        let child = Child { name: own_name(item), ino, kind: kind(drafted.mode) };
+        let child = Child { name, ino, kind: kind(drafted.mode) };
         match self.get(ino) {
             Some(there) => {
                 // The root and lost+found: what is drafted already, with the tree's metadata.
@@ -250,11 +247,6 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// The name that the item's path ends with.
-fn own_name<'a>(item: &Item<'a>) -> &'a [u8] {
-    item.path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
-}
-
 /// A directory that is its own parent.
 fn directory<'a>(ino: u64, permissions: u64, least: usize) -> Drafted<'a> {
     Drafted {
@@ -264,20 +256,6 @@ fn directory<'a>(ino: u64, permissions: u64, least: usize) -> Drafted<'a> {
         links: 2,
         content: Content::Directory(Directory { ino, parent: ROOT, children: Vec::new(), least }),
         attributes: Stored::default(),
-    }
-}
-
-/// The type of a mode as directories count it.
-fn kind(mode: u64) -> u8 {
-    match mode >> 12 {
-        0o10 => 1,
-        0o4 => DIRECTORY,
-        0o2 => 3,
-        0o6 => 4,
-        0o1 => 5,
-        0o14 => 6,
-        0o12 => 7,
-        _ => 0,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::super::view::{Item, Node, View, display};
+use super::super::view::{Item, Node, View, display, kind};
 use super::XfsError;
 use super::inode::can_say;
 use crate::tree::Entry;
@@ -154,20 +154,6 @@ fn inode<'a>(view: &View<'a>, item: &'a Item<'a>, parent: usize) -> Result<Draft
         Node::Link(_) => return Err(XfsError::Orphan { path: item.display() }),
     };
     Ok(Drafted { item: Some(item), mode: kind | permissions, links: 1, content })
-}
-
-/// The type of a mode as directories count it.
-fn kind(mode: u64) -> u8 {
-    match mode >> 12 {
-        0o10 => 1,
-        0o4 => 2,
-        0o2 => 3,
-        0o6 => 4,
-        0o1 => 5,
-        0o14 => 6,
-        0o12 => 7,
-        _ => 0,
-    }
 }
 
 /// How many inodes are in use.

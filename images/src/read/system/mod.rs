@@ -110,9 +110,9 @@ pub struct System {
 const FSTAB: u64 = 1 << 20;
 
 impl System {
-    /// Looks at all partitions of a disk, and the logical volumes on them, and finds out which file system is mounted where:
-    /// the root is the one with an /etc, the others are found by its fstab, /boot and the
-    /// EFI system partition by the types of their partitions too.
+    /// Looks at all partitions of a disk, and the logical volumes on them, and finds out which file
+    /// system is mounted where: the root is the one with an /etc, the others are found by its
+    /// fstab, /boot and the EFI system partition by the types of their partitions too.
     ///
     /// # Errors
     ///
