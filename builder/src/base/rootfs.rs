@@ -37,8 +37,8 @@ pub(super) enum FinishedTree {
 
 impl Bootstrap<'_> {
     /// Plans the tree that `reference` names: a file (an OCI archive, an archive of a tree, a
-    /// disk), a directory that is an image layout, else an image that the store knows by that name, else one of a registry. What does
-    /// not say when it was made is of the time `epoch`.
+    /// disk), a directory that is an image layout, else an image that the store knows by that name,
+    /// else one of a registry. What does not say when it was made is of the time `epoch`.
     ///
     /// # Errors
     ///
