@@ -1,7 +1,7 @@
 //! The superblock, checked; and where logical addresses lie on the disk.
 
 use super::super::crc32c::crc32c;
-use super::super::fields::{index, le16, le32, le64};
+use super::super::fields::{agrees, index, le16, le32, le64};
 use super::super::medium::{Medium, bytes};
 use super::tree::Key;
 use super::{Result, VolumeError};
@@ -88,7 +88,7 @@ impl Superblock {
         if le16(&sb, 0xc4) != 0 {
             return Err(unsupported("a btrfs with checksums other than crc32c"));
         }
-        if crc32c(&[sb.get(32..).unwrap_or_default()]) != le32(&sb, 0) {
+        if !agrees(crc32c(&[sb.get(32..).unwrap_or_default()]), le32(&sb, 0)) {
             return Err(damaged("its checksum is wrong"));
         }
         let features = le64(&sb, 0xbc);

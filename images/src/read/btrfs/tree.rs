@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::super::crc32c::crc32c;
-use super::super::fields::{index, le32, le64};
+use super::super::fields::{agrees, index, le32, le64};
 use super::super::medium::{Medium, bytes};
 use super::superblock::{Map, Root, Superblock};
 use super::{Result, VolumeError};
@@ -101,7 +101,7 @@ impl Trees {
         let place = self.map.offset(address, self.node_size as u64);
         let place = place.ok_or_else(|| damaged(address, "it lies in no chunk"))?;
         let node = bytes(self.medium.as_ref(), place, self.node_size)?;
-        if crc32c(&[node.get(32..).unwrap_or_default()]) != le32(&node, 0) {
+        if !agrees(crc32c(&[node.get(32..).unwrap_or_default()]), le32(&node, 0)) {
             return Err(damaged(address, "its checksum is wrong"));
         }
         if le64(&node, 48) != address || node.get(32..48) != Some(&self.uuid) {

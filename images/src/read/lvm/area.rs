@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::fields::{index, le32, le64};
+use super::super::fields::{agrees, index, le32, le64};
 use super::super::medium::{Medium, bytes};
 use super::super::volume::VolumeError;
 use super::{SECTOR, checksum, slice};
@@ -24,7 +24,7 @@ pub(super) fn text(part: &dyn Medium, area: &Range<u64>) -> Result<Option<Vec<u8
         return Err(damaged("their area is too small"));
     }
     let header = bytes(part, area.start, index(SECTOR))?;
-    if checksum(header.get(4..).unwrap_or_default()) != le32(&header, 0) {
+    if !agrees(checksum(header.get(4..).unwrap_or_default()), le32(&header, 0)) {
         return Err(damaged("the checksum of their header is wrong"));
     }
     if slice(&header, 4, 16) != MAGIC || le32(&header, 20) != 1 {
@@ -45,7 +45,7 @@ pub(super) fn text(part: &dyn Medium, area: &Range<u64>) -> Result<Option<Vec<u8
     let first = size.min(len - offset);
     let mut text = bytes(part, area.start + offset, index(first))?;
     text.extend(bytes(part, area.start + SECTOR, index(size - first))?);
-    if checksum(&text) != sum {
+    if !agrees(checksum(&text), sum) {
         return Err(damaged("their checksum is wrong"));
     }
     Ok(Some(text))

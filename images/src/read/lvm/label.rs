@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::fields::{index, le32, le64};
+use super::super::fields::{agrees, index, le32, le64};
 use super::super::medium::{Medium, bytes};
 use super::super::volume::VolumeError;
 use super::{SECTOR, checksum, slice};
@@ -36,7 +36,7 @@ impl Label {
         if le64(sector, 8) != at {
             return Err(damaged("it is that of another sector"));
         }
-        if checksum(slice(sector, 20, sector.len() - SUMMED)) != le32(sector, 16) {
+        if !agrees(checksum(slice(sector, 20, sector.len() - SUMMED)), le32(sector, 16)) {
             return Err(damaged("its checksum is wrong"));
         }
         if slice(sector, 24, 8) != b"LVM2 001" {

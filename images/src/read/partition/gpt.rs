@@ -1,6 +1,6 @@
 //! GUID partition tables, with sectors of 512 or 4096 bytes.
 
-use super::super::fields::{index, le32, le64};
+use super::super::fields::{agrees, index, le32, le64};
 use super::super::medium::{Medium, bytes};
 use super::{PartitionError, Role, Row};
 
@@ -61,7 +61,7 @@ fn copy(disk: &dyn Medium, sector: u64, at: u64) -> Result<Option<Vec<Row>>, Par
     }
     let mut summed = header.get(..len).unwrap_or_default().to_vec();
     summed.get_mut(16..20).unwrap_or_default().fill(0);
-    if sum(&summed) != le32(&header, 16) {
+    if !agrees(sum(&summed), le32(&header, 16)) {
         return Err(damaged("the header's checksum is wrong"));
     }
     let (count, size) = (le32(&header, 80), le32(&header, 84));
@@ -74,7 +74,7 @@ fn copy(disk: &dyn Medium, sector: u64, at: u64) -> Result<Option<Vec<Row>>, Par
     let Ok(entries) = entries else {
         return Err(damaged("its entries lie outside of the disk"));
     };
-    if sum(&entries) != le32(&header, 88) {
+    if !agrees(sum(&entries), le32(&header, 88)) {
         return Err(damaged("the checksum of its entries is wrong"));
     }
     let numbered = (1..).zip(entries.chunks_exact(index(size)));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::fields::{be16, be32, be64, index, le32};
+use super::super::fields::{agrees, be16, be32, be64, index, le32};
 use super::super::volume::NodeKind;
 use super::{Result, Superblock, VolumeError, crc32c::sealed};
 
@@ -65,7 +65,7 @@ impl Inode {
         }
         let flags = if version == 3 { be64(&bytes, 120) } else { 0 };
         if version == 3 {
-            if sealed(&bytes, 100) != le32(&bytes, 100) {
+            if !agrees(sealed(&bytes, 100), le32(&bytes, 100)) {
                 return Err(damaged("its checksum is wrong"));
             }
             if be64(&bytes, 152) != number || bytes.get(160..176) != Some(&superblock.uuid) {

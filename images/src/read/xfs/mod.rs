@@ -11,7 +11,7 @@ mod superblock;
 use std::sync::Arc;
 
 use super::crc32c;
-use super::fields::{be64, index, le32};
+use super::fields::{agrees, be64, index, le32};
 use super::medium::{Medium, bytes};
 use super::volume::{Content, From, Name, Node, NodeKind, Piece, Volume, VolumeError, Xattrs};
 use inode::{Inode, Layout};
@@ -84,7 +84,7 @@ impl Xfs {
         if !self.superblock.checked {
             return Ok(());
         }
-        if crc32c::sealed(block, header.crc) != le32(block, header.crc) {
+        if !agrees(crc32c::sealed(block, header.crc), le32(block, header.crc)) {
             return damaged("the checksum of one of its blocks is wrong");
         }
         if be64(block, header.owner) != inode.number

@@ -1,7 +1,7 @@
 //! The superblock, checked; and how blocks and inodes are numbered.
 
 use super::super::crc32c::sealed;
-use super::super::fields::{be16, be32, be64, index, le32};
+use super::super::fields::{agrees, be16, be32, be64, index, le32};
 use super::super::medium::{Medium, bytes};
 use super::{Result, VolumeError};
 
@@ -141,7 +141,7 @@ impl Superblock {
 fn features(medium: &dyn Medium, sector: u16) -> Result<u32> {
     let damaged = |reason| VolumeError::damaged("the superblock", reason);
     let whole = bytes(medium, 0, usize::from(sector))?;
-    if sealed(&whole, 224) != le32(&whole, 224) {
+    if !agrees(sealed(&whole, 224), le32(&whole, 224)) {
         return Err(damaged("its checksum is wrong"));
     }
     let features = be32(&whole, 216);
