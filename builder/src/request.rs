@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Failure, Kind, Result};
 pub use crate::image_type::{FormatOptions, ImageType};
 
 /// How qcow2 clusters are compressed.
@@ -131,11 +132,14 @@ pub struct Request {
 
 impl Request {
     /// A request for the caller's environment with everything else at its default.
-    pub fn new(env: BTreeMap<String, String>, cwd: PathBuf) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When a variable that is a size or a list of checksums is none.
+    pub fn new(env: BTreeMap<String, String>, cwd: PathBuf) -> Result<Self> {
         let get = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
-        let number = |name: &str| get(name).and_then(|value| value.parse().ok());
         let elements_path = get("ELEMENTS_PATH").unwrap_or_default();
-        Self {
+        Ok(Self {
             elements: Vec::new(),
             arch: get("ARCH").unwrap_or_else(|| native_arch().to_owned()),
             output: PathBuf::from(get("IMAGE_NAME").unwrap_or_else(|| "image".to_owned())),
@@ -146,15 +150,17 @@ impl Request {
             skip_base: false,
             offline: get("DIB_OFFLINE").is_some(),
             isolated: false,
-            checksums: checksums(get("DIB_CHECKSUM").as_deref()),
+            checksums: checksums(get("DIB_CHECKSUM").as_deref().unwrap_or("0"))
+                .map_err(|failure| failure.about("DIB_CHECKSUM"))?,
             codec: Codec::Zstd,
             layer_zstd: false,
             formats: FormatOptions::default(),
             aci_manifest: get("ACI_MANIFEST").map(|path| cwd.join(path)),
             backend: Backend::Image,
-            image_size_kib: get("DIB_IMAGE_SIZE").as_deref().and_then(gib),
-            image_extra_mib: number("DIB_IMAGE_EXTRA_SIZE"),
-            journal_mib: get("DIB_JOURNAL_SIZE").and_then(|v| v.parse().ok()).unwrap_or(64),
+            image_size_kib: number(&env, "DIB_IMAGE_SIZE", "GiB, as in 2.5", gib)?,
+            image_extra_mib: number(&env, "DIB_IMAGE_EXTRA_SIZE", "MiB", |v| v.parse().ok())?,
+            journal_mib: number(&env, "DIB_JOURNAL_SIZE", "MiB", |v| v.parse().ok())?
+                .unwrap_or(64),
             mkfs_options: String::new(),
             root_label: get("ROOT_LABEL"),
             fs_type: get("FS_TYPE").unwrap_or_else(|| "ext4".to_owned()),
@@ -185,7 +191,7 @@ impl Request {
             lock_arguments: Vec::new(),
             env,
             cwd,
-        }
+        })
     }
 
     /// Turns the request into one for a ramdisk, made by the element `by`, else the one that
@@ -211,19 +217,41 @@ impl Request {
     }
 }
 
-/// Reads `1`, `md5`, `sha256` or a list of names.
-pub fn checksums(text: Option<&str>) -> Vec<Checksum> {
+/// A number of the environment, unless it is empty; `unit` says what is wanted instead of a word.
+fn number<T>(
+    env: &BTreeMap<String, String>,
+    name: &str,
+    unit: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>> {
+    let Some(value) = env.get(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    read(value).map(Some).ok_or_else(|| {
+        Failure::new(Kind::Usage, format!("{name}={value}: this is no size"))
+            .hint(format!("it is a number of {unit}, without its unit"))
+    })
+}
+
+/// Reads `1` (both), `0` (none), or a list of `md5` and `sha256`.
+///
+/// # Errors
+///
+/// When a word is none of them.
+pub fn checksums(text: &str) -> Result<Vec<Checksum>> {
     let mut list = Vec::new();
-    for word in text.unwrap_or("0").split(',') {
-        match word.trim() {
-            "1" | "true" => list.extend([Checksum::Md5, Checksum::Sha256]),
+    for word in text.split(',').map(str::trim) {
+        match word {
+            "" | "0" | "false" | "no" => {}
+            "1" | "true" | "yes" => list.extend([Checksum::Md5, Checksum::Sha256]),
             "md5" => list.push(Checksum::Md5),
             "sha256" => list.push(Checksum::Sha256),
-            _ => {}
+            _ => {
+                let message = format!("checksum {word} is not known");
+                return Err(Failure::new(Kind::Usage, message).hint("there are md5 and sha256"));
+            }
         }
     }
     list.dedup();
-    list
+    Ok(list)
 }
 
 /// Reads a size in GiB, decimals allowed, into KiB.
@@ -255,10 +283,11 @@ mod tests {
         assert_eq!(gib("1.5"), Some(1_572_864));
         assert_eq!(gib("0"), None);
         assert_eq!(gib("x"), None);
-        assert_eq!(checksums(Some("1")), [Checksum::Md5, Checksum::Sha256]);
-        assert_eq!(checksums(Some("sha256")), [Checksum::Sha256]);
-        assert!(checksums(None).is_empty());
-        let mut request = Request::new(BTreeMap::new(), "/".into());
+        assert_eq!(checksums("1").unwrap(), [Checksum::Md5, Checksum::Sha256]);
+        assert_eq!(checksums("sha256, md5").unwrap(), [Checksum::Sha256, Checksum::Md5]);
+        assert!(checksums("0").unwrap().is_empty());
+        assert!(checksums("sha1").is_err());
+        let mut request = Request::new(BTreeMap::new(), "/".into()).unwrap();
         request.set_output("out/x.qcow2");
         assert_eq!(request.output, PathBuf::from("out/x"));
         for (kind, given) in [
@@ -273,5 +302,22 @@ mod tests {
         request.types = vec![ImageType::Qcow2, ImageType::Raw];
         request.set_output("out/x.qcow2");
         assert_eq!(request.output, PathBuf::from("out/x.qcow2"));
+    }
+
+    #[test]
+    fn variables_that_are_no_sizes_are_refused_by_name() {
+        let of = |name: &str, value: &str| {
+            Request::new([(name.to_owned(), value.to_owned())].into(), "/".into())
+        };
+        for (name, value, told) in [
+            ("DIB_IMAGE_SIZE", "5G", "DIB_IMAGE_SIZE=5G: this is no size"),
+            ("DIB_IMAGE_EXTRA_SIZE", "1.5", "DIB_IMAGE_EXTRA_SIZE=1.5: this is no size"),
+            ("DIB_JOURNAL_SIZE", "x", "DIB_JOURNAL_SIZE=x: this is no size"),
+            ("DIB_CHECKSUM", "sha1", "DIB_CHECKSUM: checksum sha1 is not known"),
+        ] {
+            assert_eq!(of(name, value).unwrap_err().message, told);
+            assert!(of(name, "").is_ok(), "{name}");
+        }
+        assert_eq!(of("DIB_IMAGE_SIZE", "2.5").unwrap().image_size_kib, Some(5 << 19));
     }
 }

@@ -108,7 +108,9 @@ fn erofs_and_squashfs_hold_what_the_tree_does() -> Result<()> {
     command.env("DIB_BLOCK_DEVICE_CONFIG", small);
     let line = ["build", "-n", "-a", "amd64", "-t", "raw", "-o", "small", "noted", "large"];
     let refused = ran(command.args(line))?;
-    let told = "mkfs_nodes cannot be written: it has ";
-    ensure!(refused.status != 0 && refused.stderr.contains(told), "{refused:#?}");
+    let told = ": mkfs_nodes: file system mkfs_nodes cannot be written: it has ";
+    let (before, _) = refused.stderr.split_once(told).context(format!("{refused:#?}"))?;
+    let line = before.rsplit_once("DIB_BLOCK_DEVICE_CONFIG:").map(|(_, line)| line.parse::<u32>());
+    ensure!(refused.status != 0 && matches!(line, Some(Ok(1..))), "{refused:#?}");
     host.check(env.cache())
 }

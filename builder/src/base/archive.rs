@@ -54,7 +54,7 @@ mod tests {
 
     /// The archives of a base's suites, for an architecture.
     fn addresses(debian: &Debian, arch: &str) -> Vec<String> {
-        let mut request = Request::new(std::collections::BTreeMap::new(), "/".into());
+        let mut request = Request::new(std::collections::BTreeMap::new(), "/".into()).unwrap();
         request.arch = arch.to_owned();
         let mirror = Mirror { archive: "http://d/debian".into(), security: "http://d/sec".into() };
         let spec = archive(debian, &request, &mirror);

@@ -143,7 +143,7 @@ impl Plan {
             return String::new();
         }
         if mkfs.kind == "vfat" {
-            let id = layout::volume_id(&self.seed, &mkfs.name);
+            let id = layout::vfat(&self.seed, mkfs).map_or(0, |vfat| vfat.volume_id);
             return format!("{:04X}-{:04X}", id >> 16, id & 0xffff);
         }
         layout::filesystem_uuid(&self.seed, mkfs).to_string()

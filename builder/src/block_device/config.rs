@@ -97,24 +97,47 @@ pub(super) struct Defaults<'a> {
     pub(super) root_label: Option<&'a str>,
 }
 
+/// Keys that the plugin knows and this entry has no use for.
+fn needless(entry: &Entry) -> Option<Wrong> {
+    let is = |key: &str, value: &str| {
+        entry.get(key).is_some_and(|node| node.value.word() == Some(value))
+    };
+    let (key, why) = match entry.plugin {
+        "partitioning" if is("label", "gpt") => ("align", "partitions of a gpt begin at whole MiB"),
+        "mkfs" if is("type", "vfat") || is("type", "fat") => {
+            ("uuid", "a FAT has a serial number instead: opts: -i")
+        }
+        "local_loop" if entry.name == "image0" => ("directory", "-o says where the image goes"),
+        _ => return None,
+    };
+    let line = entry.get(key)?.line;
+    Some(Wrong::new(line, &entry.name, format!("{key} changes nothing: {why}")))
+}
+
 impl Config {
     pub(super) fn parse(text: &str, defaults: &Defaults<'_>) -> Checked<Self> {
         Self::assemble(&list(text)?, defaults)
     }
 
     fn assemble(list: &[Entry], defaults: &Defaults<'_>) -> Checked<Self> {
-        let warnings = list.iter().flat_map(|entry| {
-            entry.unknown().map(move |key| {
+        let mut warnings = Vec::new();
+        for entry in list {
+            warnings.extend(entry.unknown().map(|key| {
                 let what = format!("{} means nothing to {}", key.name, entry.plugin);
                 Wrong::new(key.line, &entry.name, what)
-            })
-        });
+            }));
+            warnings.extend(entry.unknown_inside().map(|(place, key)| {
+                let what = format!("{place}: {} means nothing here", key.name);
+                Wrong::new(key.line, &entry.name, what)
+            }));
+            warnings.extend(needless(entry));
+        }
         let mut config = Self {
             disks: disks::disks(list, defaults.block_size)?,
             groups: volumes::groups(list)?,
             filesystems: filesystems::filesystems(list, defaults)?,
             order: Vec::new(),
-            warnings: warnings.collect(),
+            warnings,
         };
         config.order = order::order(list, &config)?;
         Ok(config)

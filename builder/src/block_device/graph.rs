@@ -14,6 +14,14 @@ const PLUGINS: [(&str, &[&str]); 6] = [
     ("fstab", &["options", "dump-freq", "fsck-passno"]),
 ];
 
+/// The lists of plugins, and the keys that the maps in them take.
+const LISTS: [(&str, &[&str]); 4] = [
+    ("partitions", &["name", "base", "size", "type", "flags"]),
+    ("pvs", &["name", "base", "options"]),
+    ("vgs", &["name", "base", "options"]),
+    ("lvs", &["name", "base", "size", "extents", "options", "type", "thin-pool"]),
+];
+
 /// One entry of the list form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -62,6 +70,28 @@ impl Entry {
         let known = PLUGINS.iter().find(|(plugin, _)| *plugin == self.plugin);
         let known = known.map(|(_, keys)| *keys).unwrap_or_default();
         self.values.iter().map(|(key, _)| key).filter(|key| !known.contains(&key.name.as_str()))
+    }
+
+    /// The same in the maps of its lists: what a map calls itself, and the key.
+    pub(super) fn unknown_inside(&self) -> impl Iterator<Item = (String, &Key)> {
+        let lists = LISTS.iter().filter_map(|(list, keys)| Some((*list, *keys, self.get(list)?)));
+        lists.flat_map(|(list, known, node)| {
+            let maps: &[Node] = match &node.value {
+                Value::List(maps) => maps,
+                _ => &[],
+            };
+            maps.iter().flat_map(move |map| {
+                let values: &[(Key, Node)] = match &map.value {
+                    Value::Map(values) => values,
+                    _ => &[],
+                };
+                let name = get(values, "name").and_then(|name| name.value.word());
+                let name = format!("{} of {list}", name.unwrap_or("an entry"));
+                let keys = values.iter().map(|(key, _)| key);
+                keys.filter(|key| !known.contains(&key.name.as_str()))
+                    .map(move |key| (name.clone(), key))
+            })
+        })
     }
 
     /// `{plugin: {name, base, ...}}`.

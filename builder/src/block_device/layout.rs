@@ -1,5 +1,7 @@
 //! From nodes to sectors.
 
+use std::collections::BTreeMap;
+
 use goldsmith_images::disk::layout::{
     DiskLayout, Ext4Options, Filesystem, FsKind, LayoutError, MIB, On, Table, VfatOptions,
     derived_u32, derived_uuid,
@@ -24,8 +26,13 @@ pub struct OtherDisk {
     pub layout: DiskLayout,
 }
 
-pub(super) fn volume_id(seed: &str, name: &str) -> u32 {
-    derived_u32(seed, &format!("volume {name}"))
+/// What is asked of a FAT; its serial number is the one of `opts`, or one of the seed.
+pub(super) fn vfat(seed: &str, mkfs: &MkfsNode) -> super::wrong::Checked<VfatOptions> {
+    let volume_id = derived_u32(seed, &format!("volume {}", mkfs.name));
+    let mut vfat = VfatOptions { volume_id, fat_bits: None };
+    other_options::vfat(mkfs.opts.as_deref().unwrap_or_default(), &mut vfat)
+        .map_err(|option| mkfs.wrong(format!("opts: {option} cannot be written")))?;
+    Ok(vfat)
 }
 
 /// The identifier that is given, or one of the seed.
@@ -192,6 +199,12 @@ impl Plan {
         Some((node.line, name.to_owned()))
     }
 
+    /// File and line of each file system, by its node's name.
+    pub fn places(&self) -> BTreeMap<String, String> {
+        let places = self.config.filesystems.iter();
+        places.map(|mkfs| (mkfs.name.clone(), format!("{}:{}", self.file, mkfs.line))).collect()
+    }
+
     /// Refuses what no disk of any size can hold, while the tree's size is not known yet.
     ///
     /// # Errors
@@ -220,14 +233,7 @@ impl Plan {
     fn filesystem(&self, mkfs: &MkfsNode, on: On) -> super::wrong::Checked<Filesystem> {
         let is_root = mkfs.mount_point() == Some("/");
         let kind = match mkfs.kind.as_str() {
-            "vfat" => {
-                let volume_id = volume_id(&self.seed, &mkfs.name);
-                let mut vfat = VfatOptions { volume_id, fat_bits: None };
-                let opts = mkfs.opts.as_deref().unwrap_or_default();
-                other_options::vfat(opts, &mut vfat)
-                    .map_err(|option| mkfs.wrong(format!("opts: {option} cannot be written")))?;
-                FsKind::Vfat(vfat)
-            }
+            "vfat" => FsKind::Vfat(vfat(&self.seed, mkfs)?),
             "swap" => FsKind::Swap,
             "xfs" => FsKind::Xfs,
             "btrfs" => FsKind::Btrfs,

@@ -11,6 +11,7 @@
 mod able;
 mod answers;
 pub mod boot_record;
+mod bootable;
 mod config;
 mod disks;
 mod filesystems;
@@ -32,6 +33,7 @@ mod yaml;
 
 use std::path::{Path, PathBuf};
 
+pub use bootable::Firmware;
 pub use layout::OtherDisk;
 pub use mkfs_options::implied as implied_mkfs_options;
 pub use resolved::{Graph, graph, list_form};
@@ -161,6 +163,10 @@ impl Plan {
             None | Some("ext4") => {
                 let all = format!("{} {}", inputs.implied_mkfs_options, inputs.mkfs_options);
                 mkfs_options::apply(&all, &mut root_ext4)?;
+            }
+            // What a release implies is for ext4 alone; how far it may grow the user says.
+            Some(other) if inputs.implied_mkfs_options.contains("resize=") => {
+                mkfs_options::none(inputs.implied_mkfs_options, other)?;
             }
             Some(other) => mkfs_options::none(inputs.mkfs_options, other)?,
         }

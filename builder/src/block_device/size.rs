@@ -45,7 +45,7 @@ pub fn explicit_size_kib<'a>(
 
 /// Whether one of these elements lays a disk out for EFI, which counts in its size.
 pub fn is_efi<'a>(elements: impl IntoIterator<Item = &'a str>) -> bool {
-    elements.into_iter().any(|name| name.starts_with("block-device-efi"))
+    elements.into_iter().any(|name| name.contains("block-device-efi"))
 }
 
 /// What a configuration asks for.

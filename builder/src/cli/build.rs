@@ -90,7 +90,7 @@ impl BuildArgs {
     pub fn request(&self) -> Result<Request> {
         let mut request = self.selection.request(&self.types)?;
         if let Some(sums) = &self.checksum {
-            request.checksums = checksums(Some(sums));
+            request.checksums = checksums(sums).map_err(|failure| failure.about("--checksum"))?;
         }
         if let Some(size) = &self.image_size {
             let wrong = || Failure::new(Kind::Usage, format!("{size:?} is no size in GiB"));

@@ -22,6 +22,8 @@ pub mod test;
 pub mod update;
 pub mod verify;
 
+use std::sync::LazyLock;
+
 use clap::{Parser, Subcommand};
 use goldsmith_images::store::Store;
 use goldsmith_runtime::{Cancel, Identity};
@@ -32,9 +34,15 @@ use crate::phase::session::{CACHE_FULL, Session, store_failure};
 use crate::report::Reporter;
 use crate::request::Request;
 
+/// The release, and which bytes it writes.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let bytes = goldsmith_images::contract::BYTES;
+    format!("{}\nbytes of images: contract {bytes}", env!("CARGO_PKG_VERSION"))
+});
+
 /// Builds golden disk images from diskimage-builder elements, without root
 #[derive(Debug, Parser)]
-#[command(name = "goldsmith", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "goldsmith", version, long_version = VERSION.as_str(), propagate_version = true, max_term_width = 100)]
 struct Cli {
     /// Where layers, steps and downloads are kept
     #[arg(long, global = true, value_name = "DIR", env = "GOLDSMITH_CACHE")]
@@ -203,7 +211,7 @@ pub fn caller_request() -> Result<Request> {
     let env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    Ok(Request::new(env, cwd))
+    Request::new(env, cwd)
 }
 
 /// Opens the cache and chooses how ids are mapped.

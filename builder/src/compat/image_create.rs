@@ -151,7 +151,7 @@ fn create(program: &str, arguments: &[OsString]) -> Result<u8> {
     }
     let mut request = crate::cli::caller_request()?;
     if has("c") {
-        request = Request::new(cleared(request.env), request.cwd);
+        request = Request::new(cleared(request.env), request.cwd)?;
     }
     request.arguments = words.join(" ");
     request.codec = Codec::Zlib;
@@ -210,7 +210,7 @@ fn apply(request: &mut Request, options: &[Given]) -> Result<Option<crate::repor
             "p" => request
                 .packages
                 .extend(value.split(',').filter(|p| !p.is_empty()).map(str::to_owned)),
-            "checksum" => request.checksums = checksums(Some("1")),
+            "checksum" => request.checksums = checksums("1")?,
             "image-size" => {
                 request.image_size_kib = Some(gib(&value).ok_or_else(|| wrong(name, &value))?);
             }

@@ -4,6 +4,7 @@ mod batch;
 mod block_device;
 mod containerfile;
 mod element_info;
+mod firmware;
 mod get_kernel;
 mod getopt;
 mod image_create;
@@ -13,6 +14,7 @@ pub use batch::diskimage_builder;
 pub use block_device::dib_block_device;
 pub use containerfile::{containerfile, containerfile_hook};
 pub use element_info::element_info;
+pub use firmware::firmware;
 pub use get_kernel::disk_image_get_kernel;
 pub use image_create::{disk_image_create, ramdisk_image_create, types};
 pub use qemu_options::apply as qemu_img_options;
@@ -88,7 +90,7 @@ mod tests {
     use crate::request::ImageType;
 
     fn request(elements: &[&str]) -> Request {
-        let mut request = Request::new(std::collections::BTreeMap::new(), "/".into());
+        let mut request = Request::new(std::collections::BTreeMap::new(), "/".into()).unwrap();
         request.arch = "amd64".to_owned();
         request.elements = elements.iter().map(|name| (*name).to_owned()).collect();
         request

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn applied(types: &[ImageType], text: &str) -> Result<Request> {
-        let mut request = Request::new(std::collections::BTreeMap::new(), "/".into());
+        let mut request = Request::new(std::collections::BTreeMap::new(), "/".into()).unwrap();
         request.types = types.to_vec();
         apply(text, &mut request).map(|()| request)
     }

@@ -256,7 +256,7 @@ mod tests {
             let file = fs_err::File::options().write(true).open(path).unwrap();
             file.file().set_modified(SystemTime::now() - 20 * DAY).unwrap();
         }
-        let request = Request::new(std::collections::BTreeMap::new(), "/".into());
+        let request = Request::new(std::collections::BTreeMap::new(), "/".into()).unwrap();
         Lock::follow(&document, Path::new("x.lock"), &request, &store).unwrap();
         assert_eq!(store.collect(14 * DAY).unwrap().downloads, 1);
         assert!(!nobodys.exists());
@@ -270,7 +270,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let store = store::Store::open(place.path()).unwrap();
         let reporter = Reporter::new(crate::report::Options::default());
-        let mut request = Request::new(Default::default(), place.path().to_path_buf());
+        let mut request = Request::new(Default::default(), place.path().to_path_buf()).unwrap();
         let path = place.path().join("goldsmith.lock");
         let made = Lock::record(&path, None, &request, &store).unwrap();
         let failure = made.hosts_emulator("qemu-arm", &reporter).unwrap_err();

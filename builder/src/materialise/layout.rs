@@ -9,12 +9,14 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
+use super::stale;
+
 /// What an image layout always has, and hardly any other directory.
 const MARK: &str = "oci-layout";
 
-/// A complete layout under a hidden name, which goes with this value.
+/// A complete layout under a hidden name, which goes with this value; its lock as well.
 #[derive(Debug)]
-pub(super) struct AsideDirectory(TempDir);
+pub(super) struct AsideDirectory(TempDir, #[expect(dead_code, reason = "held")] File);
 
 /// Whether something that has the name of a layout may be replaced by one: only an older layout.
 pub(super) fn is_layout(path: &Path) -> bool {
@@ -33,11 +35,13 @@ impl AsideDirectory {
     /// When the directory cannot be written.
     pub(super) fn new(to: &Path, archive: &File) -> std::io::Result<Self> {
         let directory = to.parent().unwrap_or(Path::new("/"));
-        let aside = tempfile::Builder::new().prefix(".goldsmith-").tempdir_in(directory)?;
+        let aside = tempfile::Builder::new().prefix(stale::PREFIX).tempdir_in(directory)?;
+        let held = File::open(aside.path())?;
+        stale::hold(&held);
         let failed = |error: goldsmith_images::oci::ArchiveError| std::io::Error::other(error);
         let archive = Archive::open(archive.try_clone()?).map_err(failed)?;
         archive.lay_out(aside.path()).map_err(failed)?;
-        Ok(Self(aside))
+        Ok(Self(aside, held))
     }
 
     /// Names the directory; an older layout of that name changes places with it and is removed.
@@ -85,7 +89,8 @@ impl AsideDirectory {
             return Err(std::io::ErrorKind::AlreadyExists.into());
         }
         let parent = to.parent().unwrap_or(Path::new("/"));
-        let old = tempfile::Builder::new().prefix(".goldsmith-").tempdir_in(parent)?;
+        // Killed now, the only layout is the old one: its name is none that is swept.
+        let old = tempfile::Builder::new().prefix(".old-goldsmith-").tempdir_in(parent)?;
         // A rename takes the place of an empty directory.
         fs_err::rename(to, old.path())?;
         if let Err(error) = fs_err::rename(self.0.path(), to) {
@@ -115,7 +120,8 @@ mod tests {
             let aside = tempfile::Builder::new().prefix(".goldsmith-").tempdir_in(place.path());
             let aside = aside.unwrap();
             fs_err::write(aside.path().join(MARK), mark).unwrap();
-            AsideDirectory(aside)
+            let held = File::open(aside.path()).unwrap();
+            AsideDirectory(aside, held)
         };
         let names = || fs_err::read_dir(place.path()).unwrap().count();
         for mark in ["one", "two"] {

@@ -14,5 +14,6 @@ pub mod oci;
 pub mod outputs;
 pub mod parts;
 pub mod squashfs;
+mod stale;
 pub mod unvouched;
 pub mod write;

@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn docker_names_are_the_targets_or_the_outputs() {
-        let mut request = Request::new(std::collections::BTreeMap::new(), "/".into());
+        let mut request = Request::new(std::collections::BTreeMap::new(), "/".into()).unwrap();
         request.types = vec![ImageType::Docker];
         for (output, target, expected) in [
             ("out/My Image", "", "my-image:latest"),

@@ -1,5 +1,6 @@
 //! Output files: written aside, named when complete.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use super::layout::is_layout;
 use super::oci::Label;
 use super::parts;
 use super::squashfs::{self, Workshop};
+use super::stale;
 use super::write::{Write, run_write};
 use crate::error::{Failure, Kind, Result};
 use crate::phase::cache::{Done, Recipe};
@@ -160,6 +162,8 @@ pub struct Content {
     pub extra: Vec<PathBuf>,
     /// The tools container, bottom first.
     pub tools: Vec<PathBuf>,
+    /// Where file systems of the disks stand in their configuration: file and line, by name.
+    pub places: BTreeMap<String, String>,
 }
 
 /// Writes every output of the request aside, then names them.
@@ -181,6 +185,7 @@ fn write_all(
     content: Content,
     directory: &Path,
 ) -> Result<Vec<Finished>> {
+    stale::sweep(directory);
     let mut aside = Vec::new();
     for &kind in &request.types {
         let to = path(request, kind);
@@ -229,6 +234,7 @@ fn write_all(
         }
         failure
     })?;
+    written.check(|name| content.places.get(name).cloned())?;
     drop(scratch);
     made.into_iter().try_for_each(parts::Part::close)?;
     if let Some((workshop, to)) = workshop {
@@ -305,7 +311,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn request(cwd: &Path) -> Request {
-        let mut request = Request::new(std::collections::BTreeMap::new(), cwd.to_path_buf());
+        let mut request = Request::new(std::collections::BTreeMap::new(), cwd.to_path_buf()).unwrap();
         request.set_output("image");
         request.types = vec![ImageType::Qcow2];
         request

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use goldsmith_images::disk::layout::DiskLayout;
 use goldsmith_images::disk::sink::{RawSink, Tee, copy_raw};
-use goldsmith_images::disk::{self, BiosBoot, BootFiles, Made};
+use goldsmith_images::disk::{self, BiosBoot, BootFiles, Made, WriteError};
 use goldsmith_images::layer::{Attributes, RootWriter};
 use goldsmith_images::tree::{Archives, Kind, Normalise, Packing, Tree};
 use goldsmith_runtime::{Identity, JobInput};
@@ -18,7 +18,7 @@ use super::formats::{Output, disk_sink, needs_scratch};
 use super::oci::{self, Label};
 use super::parts::Which;
 use crate::base::jobs::chain;
-use crate::error::Result;
+use crate::error::{self, Failure, Result, says_no_space};
 use crate::phase::jobs::{call, request};
 use crate::request::ImageType;
 
@@ -61,6 +61,55 @@ pub struct Written {
     /// Permission bits, owner, group and time of the tree's root: not every reader of an
     /// archive takes them from it.
     pub root: (u32, u32, u32, i64),
+    /// The file system that could not be written, and why; then the outputs are of no use.
+    pub refused: Option<(String, String)>,
+}
+
+impl Written {
+    /// The failure of a disk that cannot be written: with the line of the configuration where
+    /// the file system of that name stands, if `place` knows it.
+    ///
+    /// # Errors
+    ///
+    /// When a file system could not be written.
+    pub fn check(&self, place: impl Fn(&str) -> Option<String>) -> Result<()> {
+        let Some((name, why)) = &self.refused else { return Ok(()) };
+        Err(Failure::new(error::Kind::Build, match place(name) {
+            Some(place) => format!("{place}: {name}: {why}"),
+            None => format!("{name}: {why}"),
+        }))
+    }
+}
+
+/// Why no disk was written.
+enum Unwritten {
+    /// A file system holds too little, or other things than the tree: its name, and why.
+    Filesystem(String, String),
+    Other(String),
+}
+
+impl From<String> for Unwritten {
+    fn from(text: String) -> Self {
+        Self::Other(text)
+    }
+}
+
+impl From<&str> for Unwritten {
+    fn from(text: &str) -> Self {
+        Self::Other(text.to_owned())
+    }
+}
+
+impl From<WriteError> for Unwritten {
+    fn from(error: WriteError) -> Self {
+        let text = chain(&error);
+        match error.filesystem() {
+            // Not the file system's fault.
+            Some(_) if says_no_space(&text) => Self::Other(text),
+            Some(name) => Self::Filesystem(name.to_owned(), text),
+            None => Self::Other(text),
+        }
+    }
 }
 
 /// Writes outputs into `files`.
@@ -109,12 +158,15 @@ pub fn write(input: JobInput) -> Done<serde_json::Value> {
             outputs.into_iter().partition::<Vec<_>, _>(|(output, _)| output.kind.is_disk());
         write_archives(&message, &tree, archives)?;
         let scratch = if needs_scratch(&message.outputs) { files.next() } else { None };
-        write_disks(&message, (&tree, &made[0]), disks, scratch)?;
-        for ((layout, made), file) in message.others.iter().zip(&made[1..]).zip(files) {
-            let file = fs_err::File::from_parts(file, "a disk beside the image");
-            let mut sink = RawSink::new(file, layout.size_bytes).map_err(text)?;
-            disk::write_with(layout, &tree, made, &mut sink, &BootFiles::default())
-                .map_err(|error| chain(&error))?;
+        let done = write_disks(&message, (&tree, &made[0]), disks, scratch)
+            .and_then(|()| write_others(&message, &tree, &made[1..], files));
+        match done {
+            Ok(()) => {}
+            Err(Unwritten::Other(text)) => return Err(text),
+            Err(Unwritten::Filesystem(name, why)) => {
+                written.refused = Some((name, why));
+                return serde_json::to_value(written).map_err(|error| error.to_string());
+            }
         }
     }
     if let Some(to) = &message.extra_to {
@@ -162,7 +214,7 @@ fn write_disks(
     (tree, made): (&Tree, &Made),
     outputs: Vec<(&Output, File)>,
     scratch: Option<File>,
-) -> Done<()> {
+) -> std::result::Result<(), Unwritten> {
     if outputs.is_empty() {
         return Ok(());
     }
@@ -183,8 +235,7 @@ fn write_disks(
         tee.push(disk_sink(output, file, layout).map_err(text)?);
     }
     let bios = message.bios.clone().map(|(boot_img, core_img)| BiosBoot { boot_img, core_img });
-    disk::write_with(layout, tree, made, &mut tee, &BootFiles { bios })
-        .map_err(|error| chain(&error))?;
+    disk::write_with(layout, tree, made, &mut tee, &BootFiles { bios })?;
     if streams.is_empty() {
         return Ok(());
     }
@@ -193,7 +244,22 @@ fn write_disks(
     for (output, file) in streams {
         tee.push(disk_sink(output, file, layout).map_err(text)?);
     }
-    copy_raw(&raw, size, &mut tee).map_err(text)
+    Ok(copy_raw(&raw, size, &mut tee).map_err(text)?)
+}
+
+/// Writes the disks beside the image.
+fn write_others(
+    message: &Write,
+    tree: &Tree,
+    made: &[Made],
+    files: impl Iterator<Item = File>,
+) -> std::result::Result<(), Unwritten> {
+    for ((layout, made), file) in message.others.iter().zip(made).zip(files) {
+        let file = fs_err::File::from_parts(file, "a disk beside the image");
+        let mut sink = RawSink::new(file, layout.size_bytes).map_err(text)?;
+        disk::write_with(layout, tree, made, &mut sink, &BootFiles::default())?;
+    }
+    Ok(())
 }
 
 /// Copies new files of the output directory out of their layers and returns them. Nothing is followed that a

@@ -362,6 +362,7 @@ impl Build<'_> {
             others: self.other_disks()?,
             extra: self.session.directories(&state.output)?,
             tools: self.ground.tools_base.clone(),
+            places: self.prepared.disk.places(),
         };
         let mut finished = Vec::new();
         self.session.fresh(recipe, before, || {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use goldsmith_images::contract;
 use goldsmith_images::tree::Normalise;
 use goldsmith_runtime::Network;
 
@@ -371,6 +372,8 @@ impl Links<'_> {
             .map_err(|error| Failure::wrap(Kind::Internal, "the form of outputs", &error))?;
         let mut key = KeyBuilder::new("disk")
             .parent(&self.last)
+            // Another release may write the same content in other bytes.
+            .part("bytes", contract::BYTES.to_string())
             .part("form", text)
             .part("to", request.cwd.join(&request.output).as_os_str().as_encoded_bytes());
         if needs_squashfs(request, self.prepared) {

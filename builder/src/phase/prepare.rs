@@ -109,7 +109,13 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     })?;
     let names = graph.elements.iter().map(|element| element.name.as_str());
     let size_kib = block_device::explicit_size_kib(request.image_size_kib, names);
-    check_disk(session, &crate::compat::settled(request, &graph), &disk, size_kib)?;
+    let settled = crate::compat::settled(request, &graph);
+    check_disk(session, &settled, &disk, size_kib)?;
+    let names: Vec<_> = graph.elements.iter().map(|element| element.name.as_str()).collect();
+    let firmware = crate::compat::firmware(&names, dpkg_name(&request.arch));
+    if let Some(firmware) = firmware.filter(|_| settled.types.iter().any(|kind| kind.is_disk())) {
+        disk.check_boot(&firmware)?;
+    }
     let containerfile = containerfile.is_some();
     Ok(Prepared { graph, hooks, disk, shipped, base, containerfile })
 }

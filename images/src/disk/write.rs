@@ -103,6 +103,24 @@ pub enum WriteError {
     Sink(#[from] io::Error),
 }
 
+impl WriteError {
+    /// The file system that is to blame.
+    pub fn filesystem(&self) -> Option<&str> {
+        match self {
+            Self::Ext4 { name, .. }
+            | Self::Xfs { name, .. }
+            | Self::Btrfs { name, .. }
+            | Self::Erofs { name, .. }
+            | Self::Made { name, .. }
+            | Self::Vfat { name, .. }
+            | Self::Swap { name, .. } => Some(name),
+            Self::Layout(_) | Self::Split(_) | Self::Table(_) | Self::Boot(_) | Self::Sink(_) => {
+                None
+            }
+        }
+    }
+}
+
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WriteReport {

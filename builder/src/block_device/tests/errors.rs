@@ -226,6 +226,37 @@ fn what_means_nothing_is_a_warning() {
         ["DIB_BLOCK_DEVICE_CONFIG:5: fstab_mount_mkfs_root: fck-passno means nothing to fstab"]
     );
     assert!(load(EFI).unwrap().warnings().is_empty());
+    let text = "- local_loop: {name: image0, directory: /x}
+- partitioning:
+    base: image0
+    label: gpt
+    align: 4MiB
+    partitions:
+      - {name: root, size: 60%, flag: [boot], mkfs: {name: mkfs_root, type: ext4, mount: {mount_point: /}}}
+      - {name: esp, size: 10%, type: EF00, mkfs: {type: vfat, label: ESP, uuid: 12345678-1234-1234-1234-123456789abc}}
+      - {name: pv, size: 100%, type: 8E00}
+- lvm:
+    name: lvm
+    pvs: [{name: pv0, base: pv, option: [--x]}]
+    vgs: [{name: vg, base: [pv0]}]
+    lvs: [{name: lv, base: vg, extents: 100%FREE, extent: 5}]
+";
+    let warnings = load(text).unwrap().warnings();
+    let told: Vec<_> =
+        warnings.iter().map(|line| line.trim_start_matches("DIB_BLOCK_DEVICE_CONFIG:")).collect();
+    let mut sorted = told.clone();
+    sorted.sort_unstable();
+    assert_eq!(
+        sorted,
+        [
+            "12: lvm: pv0 of pvs: option means nothing here",
+            "14: lvm: lv of lvs: extent means nothing here",
+            "1: image0: directory changes nothing: -o says where the image goes",
+            "5: partitioning_image0: align changes nothing: partitions of a gpt begin at whole MiB",
+            "7: partitioning_image0: root of partitions: flag means nothing here",
+            "8: mkfs_esp: uuid changes nothing: a FAT has a serial number instead: opts: -i",
+        ]
+    );
 }
 
 #[test]
@@ -260,4 +291,27 @@ fn of_sectors_that_an_xfs_cannot_have() {
     let failure = plan.check_any_size().unwrap_err();
     assert!(failure.message.contains("mkfs_root: "), "{failure}");
     assert!(load(&text).unwrap().facts().contains("\nbios=sectors\n"));
+}
+
+#[test]
+fn of_disks_that_no_firmware_starts() {
+    let checked = |text: &str, firmware: &Firmware| {
+        let failure = load(text).unwrap().check_boot(firmware).err();
+        failure.map(|failure| failure.message.replace("DIB_BLOCK_DEVICE_CONFIG", ""))
+    };
+    let uefi = Firmware::Uefi { element: "efi".into() };
+    let bios = Firmware::Bios { element: "gpt".into() };
+    assert_eq!(checked(EFI, &uefi), None);
+    let plain = EFI.replace("mount_point: /boot/efi", "mount_point: /efi");
+    let told = checked(&plain, &uefi).unwrap();
+    assert!(told.starts_with(":2: image0: no vfat is mounted at /boot/efi"), "{told}");
+    let other = EFI.replace("type: vfat", "type: ext4");
+    let told = checked(&other, &uefi).unwrap();
+    assert!(told.contains(": mkfs_ESP: no vfat is mounted at /boot/efi"), "{told}");
+    assert_eq!(checked(EFI, &bios), None);
+    let told = checked(&EFI.replace("EF02", "8300"), &bios).unwrap();
+    assert!(told.contains(": partitioning_image0: there is no partition of type EF02"), "{told}");
+    let large = EFI.replace("name: image0", "name: image0\n    block_size: 4096");
+    let told = checked(&large, &bios).unwrap();
+    assert!(told.contains("a BIOS reads sectors of 512 bytes, not of 4096"), "{told}");
 }
