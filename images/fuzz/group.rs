@@ -31,13 +31,13 @@ fn layout() -> DiskLayout {
     let root = LogicalVolume {
         name: "root".into(),
         id: derived_volume_id(SEED, "root"),
-        segments: vec![piece(1, 0, 1), piece(0, 1, 2)],
+        segments: vec![piece(1, 0, 2), piece(0, 1, 3)],
     };
     let group = VolumeGroup {
         name: "vg".into(),
         id: derived_volume_id(SEED, "vg"),
         extent_bytes: 4 * MIB,
-        physical: vec![physical(1, 3), physical(2, 2)],
+        physical: vec![physical(1, 4), physical(2, 2)],
         logical: vec![root],
     };
     let options = Ext4Options { journal_mib: Some(1), ..Ext4Options::default() };
@@ -46,7 +46,7 @@ fn layout() -> DiskLayout {
         sector_size: 512,
         epoch: 1_700_000_000,
         table: Table::Gpt { disk_guid: derived_uuid(SEED, "disk") },
-        partitions: vec![partition(1, 1, 14), partition(2, 15, 10)],
+        partitions: vec![partition(1, 1, 18), partition(2, 19, 10)],
         groups: vec![group],
         filesystems: vec![Filesystem {
             name: "root".into(),

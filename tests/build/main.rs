@@ -9,6 +9,7 @@ mod board;
 mod btrfs;
 mod choice;
 mod cloud_image;
+mod codecs;
 mod concurrent;
 mod contract;
 mod disks;

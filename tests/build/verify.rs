@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use goldsmith_tests::{HostInvariant, Ran, TestEnv};
+use goldsmith_tests::{DockerRegistry, HostInvariant, Ran, TestEnv};
 
 use super::ok;
 
@@ -92,6 +92,20 @@ fn an_image_is_verified_and_laid_out_again() -> Result<()> {
         same(&env, "v.raw", &format!("{output}.raw"))?;
         fs_err::remove_file(env.path(&format!("{output}.raw")))?;
     }
+    // And from a registry, as the pod that builds need not be the one that lays out.
+    fs_err::create_dir(env.path("registry"))?;
+    let registry = DockerRegistry::start(&env.path("registry"))?;
+    let name = format!("{}/team/tree:1", registry.host);
+    ok(&env.run(&["push", "v.oci", &name, "--plain-http", &registry.host])?)?;
+    let mut command = env.command("goldsmith")?;
+    command.env("DIB_BLOCK_DEVICE_CONFIG", format!("file://{}", env.path("layout.yaml").display()));
+    command.env("GOLDSMITH_PLAIN_HTTP", &registry.host).env("SOURCE_DATE_EPOCH", "1700000000");
+    command.args(["materialise", &name, "-t", "raw", "-o", "f", "-n", "--image-size", "1"]);
+    ok(&goldsmith_tests::ran(command.args(["--progress", "plain", "small", "mine"]))?)?;
+    same(&env, "v.raw", "f.raw")?;
+    fs_err::remove_file(env.path("f.raw"))?;
+    drop(registry);
+    fs_err::remove_dir_all(env.path("registry"))?;
     let none = goldsmith(&env, &["materialise", "w.oci", "-o", "e"])?;
     ensure!(none.status == 2 && none.stderr.contains("store ls"), "{none:#?}");
     let none = goldsmith(&env, &["materialise", "elements", "-o", "e"])?;
