@@ -32,6 +32,31 @@ cat /proc/sys/kernel/random/uuid > /etc/machine-id
 touch -d '2001-01-01' /opt/old
 "#;
 
+/// One of every file system that is written.
+const LAYOUT: &str = "
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+      - name: esp
+        type: 'EF00'
+        size: 40MiB
+        mkfs: {type: vfat, label: ESP, mount: {mount_point: /boot/efi}}
+      - {name: pv, type: '8E00', size: 400MiB}
+      - {name: many, size: 128MiB, mkfs: {type: btrfs, label: many, mount: {mount_point: /opt/many}}}
+      - {name: doc, size: 64MiB, mkfs: {type: erofs, label: doc, mount: {mount_point: /usr/share/doc}}}
+      - {name: words, size: 64MiB, mkfs: {type: squashfs, mount: {mount_point: /usr/share/locale}}}
+      - {name: swap, size: 16MiB, mkfs: {type: swap, label: swap, mount: {mount_point: swap}}}
+      - {name: root, size: 100%, mkfs: {name: mkfs_root, type: ext4, mount: {mount_point: /}}}
+- lvm:
+    name: lvm
+    pvs: [{name: pv0, base: pv}]
+    vgs: [{name: vg, base: [pv0]}]
+    lvs: [{name: var, base: vg, extents: 100%FREE}]
+- mkfs: {name: mkfs_var, base: var, type: xfs, label: var, mount: {mount_point: /var/lib}}
+";
+
 fn elements(env: &TestEnv) -> Result<()> {
     env.element("mine/install.d/10-look", HOOK)?;
     env.element("mine/cleanup.d/10-seen", "#!/bin/bash\nset -eu\necho beside > beside.txt\n")
@@ -95,7 +120,8 @@ fn small() -> Result<()> {
         elements(env)?;
     }
     let words = ["build", "-n", "-t", "raw,qcow2,tar,oci", "-o", "x", "small", "mine"];
-    same(&root, &user, &words, &[], &["x.raw", "x.qcow2", "x.tar", "x.oci", "beside.txt"])
+    let layout = [("DIB_BLOCK_DEVICE_CONFIG", LAYOUT), ("DIB_IMAGE_SIZE", "2")];
+    same(&root, &user, &words, &layout, &["x.raw", "x.qcow2", "x.tar", "x.oci", "beside.txt"])
 }
 
 /// The element of `TestEnv::with_small_os`, for a directory that was put in place of another.
