@@ -41,10 +41,14 @@ fs_fact() {
     fact "fs[.]$1[.]$2"
 }
 
-# With the loop backend the devices are real: the program of the image itself is asked.
+# With the loop backend the devices are real: the program of the image itself is asked. GRUB's
+# would ask device-mapper about volumes, which have none.
 real() {
     local directory name=${GOLDSMITH_SHIM:-${0##*/}}
     [ "$(fact backend)" = loop ] || return 0
+    case $name in
+        *grub*) ! grep -q '^fs[.][0-9]*[.]lvm=' "$boot_dir/facts" || return 0 ;;
+    esac
     for directory in /usr/sbin /usr/bin /sbin /bin; do
         if [ -x "$directory/$name" ]; then
             exec "$directory/$name" "$@"

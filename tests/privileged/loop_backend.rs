@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use goldsmith_tests::{HostInvariant, Namespace, TestEnv, matrix, server};
 
+use crate::loop_volumes::LVM;
 use crate::same_disk::{RICH, equal};
 
 pub(crate) const CASES: &[crate::Case] = &[
@@ -67,7 +68,7 @@ id -u nobody > /owned
 chown nobody: /owned
 "#;
 
-fn environment(layout: &str) -> Result<TestEnv> {
+pub(crate) fn environment(layout: &str) -> Result<TestEnv> {
     let env = TestEnv::with_small_os()?;
     env.element("mine/install.d/10-rich", RICH)?;
     env.element("mine/finalise.d/10-look", FINALISE)?;
@@ -76,13 +77,13 @@ fn environment(layout: &str) -> Result<TestEnv> {
     Ok(env)
 }
 
-fn build(env: &TestEnv, output: &str, options: &[&str]) -> Result<Command> {
+pub(crate) fn build(env: &TestEnv, output: &str, options: &[&str]) -> Result<Command> {
     let types = if output == "loop" { "vdi,raw" } else { "raw" };
     command(env, &["build"], types, output, options)
 }
 
 /// Lays the tree that an earlier build made out by a backend.
-fn materialise(env: &TestEnv, output: &str, backend: &str) -> Result<Command> {
+pub(crate) fn materialise(env: &TestEnv, output: &str, backend: &str) -> Result<Command> {
     command(env, &["materialise", "tree.oci"], "raw", output, &["--backend", backend])
 }
 
@@ -103,7 +104,7 @@ fn command(
     Ok(command)
 }
 
-fn ok(command: &mut Command) -> Result<()> {
+pub(crate) fn ok(command: &mut Command) -> Result<()> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     goldsmith_tests::succeeded(&output).with_context(|| format!("{command:?}"))
 }
@@ -164,7 +165,7 @@ fn compare(env: &TestEnv) -> Result<()> {
 }
 
 /// A tree without a disk: who makes it needs no privilege.
-fn tree(env: &TestEnv) -> Result<()> {
+pub(crate) fn tree(env: &TestEnv) -> Result<()> {
     ok(&mut command(env, &["build"], "oci", "tree", &["--layer-compression", "zstd"])?)
 }
 
@@ -270,7 +271,7 @@ fn failing_hook() -> Result<()> {
     host.check(env.cache())
 }
 
-fn names(env: &TestEnv) -> Result<Vec<String>> {
+pub(crate) fn names(env: &TestEnv) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs_err::read_dir(env.directory.path())? {
         names.push(entry?.file_name().to_string_lossy().into_owned());
@@ -289,7 +290,7 @@ fn killed() -> Result<()> {
 
 /// Kills at moments that follow from the seed.
 fn killed_at(seed: u64) -> Result<()> {
-    let env = environment(LAYOUT)?;
+    let env = environment(LVM)?;
     ok(&mut build(&env, "first", &["--backend", "loop"])?)?;
     tree(&env)?;
     let host = HostInvariant::take(env.cache())?;
@@ -337,8 +338,7 @@ fn boots_by_bios() -> Result<()> {
 }
 
 fn boots_by_uefi() -> Result<()> {
-    let rows: Vec<_> = matrix::ROWS.into_iter().filter(|row| !row.is_lvm()).collect();
-    let last = rows.last().context("a row")?;
+    let last = matrix::ROWS.last().context("a row")?;
     ensure!(last.firmware == "uefi", "{last:?}");
     matrix::boots(&TestEnv::new()?, &[*last], "loop")
 }

@@ -30,7 +30,7 @@ const fn row(
 const ON_LVM: &str = "lvm";
 
 impl Row {
-    /// Whether the root file system is on a logical volume, which the loop backend does not make.
+    /// Whether the root file system is on a logical volume.
     pub fn is_lvm(&self) -> bool {
         self.layout == ON_LVM
     }

@@ -1,6 +1,6 @@
 //! What goldsmith cannot write of what a configuration may ask for: refused before anything runs.
 
-use goldsmith_images::disk::layout::Ext4Options;
+use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, Segment};
 
 use super::config::{Config, Disk, MkfsNode};
 use super::volumes::Group;
@@ -63,13 +63,9 @@ pub(super) fn check_root(config: &Config) -> Checked<()> {
     }
 }
 
-/// Refuses what real devices, without device-mapper, cannot be made for.
+/// Refuses what real devices cannot be made for; [`check_whole`] what depends on sizes.
 pub(super) fn check_loop(config: &Config) -> Checked<()> {
     let image = "`--backend image`, the default, writes it";
-    if let Some(group) = config.groups.first() {
-        let what = "the loop backend makes no logical volumes: they need device-mapper, which the host shares with everybody";
-        return Err(Wrong::new(group.line, &group.name, what).hint(image).of_host());
-    }
     if let [_, disk, ..] = config.disks.as_slice() {
         let what = "the loop backend makes one disk, and this is the second one";
         return Err(Wrong::new(disk.line, &disk.name, what).hint(image).of_host());
@@ -84,6 +80,26 @@ pub(super) fn check_loop(config: &Config) -> Checked<()> {
         return Err(mkfs.wrong(what).hint(image).of_host());
     }
     Ok(())
+}
+
+/// Refuses a volume in pieces, which only device-mapper makes a device of.
+pub(super) fn check_whole(config: &Config, layout: &DiskLayout) -> Checked<()> {
+    let groups = layout.groups.iter();
+    let mut volumes = groups.flat_map(|group| group.logical.iter().map(move |own| (group, own)));
+    let Some((group, volume)) = volumes.find(|(_, volume)| volume.segments.len() > 1) else {
+        return Ok(());
+    };
+    let nodes = config.groups.iter().filter(|node| node.name == group.name);
+    let node = nodes.flat_map(|node| &node.logical).find(|node| node.name == volume.name);
+    let on = |run: &Segment| Some(group.physical.get(run.physical)?.name.as_str());
+    let on: Vec<_> = volume.segments.iter().filter_map(on).collect();
+    let what = format!(
+        "the loop backend makes devices of volumes in one piece, and this one lies on {}",
+        on.join(" and ")
+    );
+    Err(Wrong::new(node.map_or(0, |node| node.line), &volume.name, what)
+        .hint("`--backend image`, the default, writes it; or have it fit into one of them")
+        .of_host())
 }
 
 fn check_disk(disk: &Disk, is_image: bool) -> Checked<()> {

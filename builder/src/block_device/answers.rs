@@ -87,12 +87,19 @@ impl Plan {
         names.map(|name| format!(" [{name}]={}", self.device_of(name))).collect()
     }
 
-    /// The same for a disk and partitions that are really there, the disk first.
+    /// The same for a disk, its partitions and its volumes that are really there, in this order.
     pub fn devices_named(&self, names: &[String]) -> String {
-        let Some(image) = self.config.image() else { return String::new() };
-        let nodes = std::iter::once(&image.name)
-            .chain(image.partitions().iter().map(|partition| &partition.name));
+        let nodes = self.image_nodes().into_iter();
         nodes.zip(names).map(|(node, name)| format!(" [{node}]={name}")).collect()
+    }
+
+    /// The nodes of the image that are devices: its disk, partitions and volumes.
+    fn image_nodes(&self) -> Vec<&str> {
+        let Some(image) = self.config.image() else { return Vec::new() };
+        let partitions = image.partitions().iter().map(|partition| &partition.name);
+        let volumes = self.config.groups.iter().flat_map(|group| &group.logical);
+        let volumes = volumes.map(|volume| &volume.name);
+        std::iter::once(&image.name).chain(partitions).chain(volumes).map(String::as_str).collect()
     }
 
     /// Whether the image has a partition table.
@@ -155,6 +162,21 @@ impl Plan {
     /// `.label`, `.partition` (its number, 0 without one) and, on a logical volume, `.lvm` (GRUB's
     /// name of it).
     pub fn facts(&self) -> String {
+        self.facts_of(&|base| self.device_of(base))
+    }
+
+    /// The same where devices are really there; `names` are those of
+    /// [`devices_named`](Self::devices_named).
+    pub fn facts_named(&self, names: &[String]) -> String {
+        let nodes = self.image_nodes();
+        self.facts_of(&|base| {
+            let at = nodes.iter().position(|node| *node == base);
+            let name = at.and_then(|at| names.get(at)).cloned();
+            name.unwrap_or_else(|| self.device_of(base))
+        })
+    }
+
+    fn facts_of(&self, device_of: &dyn Fn(&str) -> String) -> String {
         let image = self.config.image();
         let gpt = image.and_then(|image| image.table.as_ref()).map(|table| table.gpt);
         let table = match gpt {
@@ -171,7 +193,7 @@ impl Plan {
         };
         let mut text = format!(
             "disk={}\ntable={table}\nbios={bios}\nroot_label={}\n",
-            self.device(),
+            image.map_or_else(|| self.device().to_owned(), |image| device_of(&image.name)),
             self.root_label()
         );
         for (n, mkfs) in self.config.filesystems.iter().enumerate() {
@@ -180,7 +202,7 @@ impl Plan {
             text.push_str(&format!(
                 "fs.{n}.mount={}\nfs.{n}.device={}\nfs.{n}.type={}\nfs.{n}.uuid={}\nfs.{n}.label={}\nfs.{n}.partition={}\n",
                 mkfs.mount_point().unwrap_or("none"),
-                self.device_of(&mkfs.base),
+                device_of(&mkfs.base),
                 mkfs.kind,
                 self.shown_uuid(mkfs),
                 mkfs.label,

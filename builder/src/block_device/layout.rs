@@ -209,11 +209,12 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// As [`layout`](Self::layout), of the largest size that was tried.
-    pub fn check_any_size(&self) -> Result<()> {
+    /// As [`layout`](Self::layout) and `more`, of the largest size that was tried.
+    pub fn check_any_size(&self, more: &dyn Fn(u64) -> Result<()>) -> Result<()> {
         let mut last = Ok(());
         for size_kib in PRESUMED_KIB {
             last = self.layout(size_kib).and_then(|_| self.other_disks(size_kib)).map(drop);
+            last = last.and_then(|()| more(size_kib));
             if last.is_ok() {
                 break;
             }

@@ -183,13 +183,23 @@ impl Plan {
         able::check_root(&self.config).map_err(|wrong| wrong.failure(&self.file))
     }
 
-    /// Refuses a layout that the loop backend cannot make.
+    /// Refuses a layout that the loop backend cannot make on a disk of any size.
     ///
     /// # Errors
     ///
-    /// When it has logical volumes or several disks.
+    /// When it has several disks, or file systems that nobody can write to.
     pub fn need_loop(&self) -> Result<()> {
         able::check_loop(&self.config).map_err(|wrong| wrong.failure(&self.file))
+    }
+
+    /// Refuses what the loop backend cannot make on the image's disk of `size_kib` KiB.
+    ///
+    /// # Errors
+    ///
+    /// When a logical volume is not one piece, or as [`layout`](Self::layout).
+    pub fn need_whole_volumes(&self, size_kib: u64) -> Result<()> {
+        let layout = self.layout(size_kib)?;
+        able::check_whole(&self.config, &layout).map_err(|wrong| wrong.failure(&self.file))
     }
 
     /// What the configuration says to no effect, a line each.

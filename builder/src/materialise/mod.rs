@@ -8,8 +8,6 @@ pub mod formats;
 pub mod jobs;
 pub mod layout;
 pub mod loop_disk;
-pub mod loop_host;
-pub mod mkfs;
 pub mod oci;
 pub mod outputs;
 pub mod parts;

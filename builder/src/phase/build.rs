@@ -71,7 +71,7 @@ pub fn build_unnamed(session: &Session, request: &Request) -> Result<Built> {
     outputs::check(request)?;
     outputs::warnings(request).into_iter().for_each(|text| session.reporter.warn(text));
     if request.backend == Backend::Loop {
-        crate::materialise::loop_host::check(session)?;
+        crate::materialise::loop_disk::host::check(session)?;
     }
     // Whatever is written, outputs excepted, is written there.
     build_checked(session, request)
@@ -237,8 +237,12 @@ impl Build<'_> {
         })?;
         self.size_kib = Some(done.data["size_kib"].as_u64().unwrap_or_default());
         // A disk that is too small is told before more hooks run.
-        let disk = self.disk()?;
-        disk.map_or(Ok(()), |disk| outputs::check_size(self.request, disk.size_bytes))?;
+        if let Some(disk) = self.disk()? {
+            outputs::check_size(self.request, disk.size_bytes)?;
+            if self.request.backend == Backend::Loop {
+                self.prepared.disk.need_whole_volumes(self.size_kib.unwrap_or_default())?;
+            }
+        }
         Ok(done)
     }
 
@@ -323,41 +327,20 @@ impl Build<'_> {
         }
     }
 
-    /// GRUB's images for BIOS as a finished tree has them, where the disk has a place for them;
-    /// nothing for trees that are made here: their boot loader said what it wants.
-    pub(super) fn boot_code_of_tree(
-        &self,
-        layout: &DiskLayout,
-        state: &State,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        if self.request.tree.is_none() || layout.bios_area().is_none() || layout.sector_size != 512
-        {
-            return Ok(None);
-        }
-        jobs::run_boot_code(&self.session.identity, self.session.directories(&state.mnt)?)
-    }
-
     fn write(&self, recipe: &Recipe, rules: &Normalise, before: &Done) -> Result<Vec<Finished>> {
         let state = &before.state;
         if self.request.types.is_empty() {
             return self.write_beside(recipe, before);
         }
         let layout = self.disk()?;
-        let bios = match &state.boot {
-            Some(id) => {
-                let directory = self.session.directories(std::slice::from_ref(id))?;
-                let files = block_device::boot_record::read(&directory[0])?;
-                files.bios.map(|bios| (bios.boot_img, bios.core_img))
-            }
-            None => match &layout {
-                Some(layout) => self.boot_code_of_tree(layout, state)?,
-                None => None,
-            },
+        let bios = match &layout {
+            Some(layout) => self.boot_code(layout, state)?,
+            None => None,
         };
         let content = outputs::Content {
             layers: self.session.directories(&state.mnt)?,
             rules: rules.clone(),
-            bios: bios.filter(|_| self.prepared.disk.is_partitioned()),
+            bios,
             layout,
             others: self.other_disks()?,
             extra: self.session.directories(&state.output)?,

@@ -51,7 +51,7 @@ impl Build<'_> {
                 Ok(state)
             };
             let state = made().map_err(|failure| self.unwritten(failure, &file))?;
-            if let Some((boot_img, core_img)) = self.boot_code_of_tree(&layout, &before.state)? {
+            if let Some((boot_img, core_img)) = self.boot_code(&layout, &state)? {
                 let bios = BiosBoot { boot_img, core_img };
                 boot_code(&layout, &bios, &file)
                     .map_err(|error| Failure::wrap(Kind::Build, "the boot loader", &error))?;
@@ -111,8 +111,9 @@ impl Build<'_> {
             }
             let mut run = self.sized(run);
             run.disk = Some(disk.clone());
-            if let Some(facts) = &mut run.facts {
-                facts.push_str("backend=loop\n");
+            if run.facts.is_some() {
+                let facts = self.prepared.disk.facts_named(&names);
+                run.facts = Some(format!("{facts}backend=loop\n"));
             }
             if let Some(whole) = names.first() {
                 run.env.insert("IMAGE_BLOCK_DEVICE".into(), whole.clone());

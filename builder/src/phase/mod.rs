@@ -4,6 +4,7 @@
 //! Its result is every tree it may write. A phase is one step; so are the base, the tools
 //! container and the size of the disk.
 
+mod boot_code;
 pub mod breaks;
 pub mod build;
 pub mod cache;

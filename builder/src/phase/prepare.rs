@@ -133,10 +133,12 @@ fn check_disk(
     if !request.types.iter().any(|kind| kind.is_disk()) {
         return Ok(());
     }
-    if request.backend == Backend::Loop {
+    let by_loop = request.backend == Backend::Loop;
+    let whole = |size| if by_loop { disk.need_whole_volumes(size) } else { Ok(()) };
+    if by_loop {
         disk.need_loop()?;
         let kinds: Vec<_> = ["ext4", "xfs"].into_iter().filter(|kind| disk.has(kind)).collect();
-        crate::materialise::loop_host::check_kernel(&kinds)?;
+        crate::materialise::loop_disk::host::check_kernel(&kinds)?;
     }
     for (name, directory) in disk.other_directories() {
         let place = request.cwd.join(directory);
@@ -150,9 +152,10 @@ fn check_disk(
         Some(size) => {
             let layout = disk.layout(size)?;
             disk.other_disks(size)?;
+            whole(size)?;
             crate::materialise::outputs::check_size(request, layout.size_bytes)
         }
-        None => disk.check_any_size(),
+        None => disk.check_any_size(&whole),
     }
 }
 

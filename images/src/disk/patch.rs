@@ -9,7 +9,8 @@ use fs_err::os::unix::fs::FileExt;
 
 use super::boot::{self, BiosBoot};
 use super::fat;
-use super::layout::{DiskLayout, FsKind, LayoutError};
+use super::layout::{DiskLayout, Extent, Filesystem, FsKind, LayoutError};
+use super::lvm;
 use super::sink::DiskSink;
 use super::swap;
 use super::table;
@@ -35,8 +36,16 @@ impl DiskSink for Fresh<'_> {
     }
 }
 
-/// Gives the empty `file` the length of the disk and writes its partition table, swap areas and
-/// every xfs, empty: mkfs.xfs asks the device for what a sandbox is not allowed to.
+/// The bytes of a file system that is one run, as a volume in pieces is not.
+fn run(layout: &DiskLayout, filesystem: &Filesystem) -> Result<Extent, LayoutError> {
+    match layout.extents(filesystem).as_deref() {
+        Some([extent]) => Ok(*extent),
+        _ => Err(LayoutError::NoPlace { name: filesystem.name.clone() }),
+    }
+}
+
+/// Gives the empty `file` the length of the disk and writes its partition table, what LVM keeps on
+/// its physical volumes, swap areas and every xfs, empty: mkfs.xfs asks the device for what a sandbox is not allowed to.
 ///
 /// # Errors
 ///
@@ -45,14 +54,13 @@ pub fn frame(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
     layout.validate()?;
     file.set_len(layout.size_bytes)?;
     let mut sink = Fresh(file);
-    for fragment in table::fragments(layout)? {
+    for fragment in table::fragments(layout)?.into_iter().chain(lvm::fragments(layout)?) {
         sink.data(fragment.offset, &fragment.bytes)?;
     }
     let (tree, root) = (Tree::default(), view::root(layout.epoch));
     for filesystem in &layout.filesystems {
         let name = || filesystem.name.clone();
-        let extent =
-            layout.place(filesystem.on).ok_or_else(|| LayoutError::NoPlace { name: name() })?;
+        let extent = run(layout, filesystem)?;
         match filesystem.kind {
             FsKind::Swap => swap::write(filesystem, extent, &mut sink)
                 .map_err(|source| WriteError::Swap { name: name(), source })?,
@@ -101,12 +109,9 @@ pub fn fat_volume(
     let none = || LayoutError::NoPlace { name: mount_point.to_owned() };
     let filesystem = layout.mounted_at(mount_point).ok_or_else(none)?;
     let FsKind::Vfat(options) = &filesystem.kind else { return Err(none().into()) };
-    let extent = layout.place(filesystem.on).ok_or_else(none)?;
+    let extent = run(layout, filesystem)?;
     let alone = DiskLayout {
-        filesystems: vec![super::layout::Filesystem {
-            mount_point: Some("/".to_owned()),
-            ..filesystem.clone()
-        }],
+        filesystems: vec![Filesystem { mount_point: Some("/".to_owned()), ..filesystem.clone() }],
         ..layout.clone()
     };
     let missing = view::missing_directories(&alone, tree);

@@ -1,4 +1,4 @@
-//! A disk image as a block device with partitions.
+//! A disk image as a block device with partitions, and runs of it as devices of their own.
 
 use std::fs::File;
 use std::io;
@@ -49,6 +49,35 @@ impl LoopDisk {
         sector_size: u32,
         partitions: &[(u32, u64, u64)],
     ) -> Result<Self, PrivilegedError> {
+        let disk = Self::tie(file, (0, 0), sector_size, LO_FLAGS_PARTSCAN)?;
+        for &(partition, start, length) in partitions {
+            disk.add(partition, start, length)?;
+        }
+        Ok(disk)
+    }
+
+    /// Ties a free loop device to a run of `file`: the first byte and the number of bytes, both
+    /// multiples of the sector size. It has no partitions.
+    ///
+    /// Whoever writes the same bytes through another device meanwhile is not seen here.
+    ///
+    /// # Errors
+    ///
+    /// As [`attach`](Self::attach).
+    pub fn attach_run(
+        file: &File,
+        sector_size: u32,
+        run: (u64, u64),
+    ) -> Result<Self, PrivilegedError> {
+        Self::tie(file, run, sector_size, 0)
+    }
+
+    fn tie(
+        file: &File,
+        run: (u64, u64),
+        sector_size: u32,
+        flags: u32,
+    ) -> Result<Self, PrivilegedError> {
         let control =
             openat(CWD, "/dev/loop-control", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
                 .map_err(|error| PrivilegedError::new("open(/dev/loop-control)", error))?;
@@ -56,14 +85,8 @@ impl LoopDisk {
             let number = free_loop(control.as_fd())
                 .map_err(|error| PrivilegedError::new("ioctl(LOOP_CTL_GET_FREE)", error))?;
             let device = open_loop(number)?;
-            match configure(&device, file, sector_size) {
-                Ok(()) => {
-                    let disk = Self { device, number };
-                    for &(partition, start, length) in partitions {
-                        disk.add(partition, start, length)?;
-                    }
-                    return Ok(disk);
-                }
+            match configure(&device, file, run, sector_size, flags) {
+                Ok(()) => return Ok(Self { device, number }),
                 // Somebody else was faster.
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
                 Err(error) => {
@@ -157,9 +180,15 @@ fn open_loop(number: u32) -> Result<OwnedFd, PrivilegedError> {
         .map_err(|error| PrivilegedError::new(format!("open({path})"), error))
 }
 
-fn configure(device: &OwnedFd, file: &File, sector_size: u32) -> io::Result<()> {
-    let flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN;
-    let try_with = |flags| configure_loop(device.as_fd(), file.as_fd(), sector_size, flags);
+fn configure(
+    device: &OwnedFd,
+    file: &File,
+    run: (u64, u64),
+    sector_size: u32,
+    flags: u32,
+) -> io::Result<()> {
+    let flags = LO_FLAGS_AUTOCLEAR | flags;
+    let try_with = |flags| configure_loop(device.as_fd(), file.as_fd(), run, sector_size, flags);
     match try_with(flags | LO_FLAGS_DIRECT_IO) {
         // Not every file system allows O_DIRECT.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => try_with(flags),

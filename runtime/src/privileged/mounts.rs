@@ -10,6 +10,7 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
     mount_bind, mount_change, move_mount, open_tree, unmount,
 };
+use rustix::process::chroot;
 
 use super::PrivilegedError;
 use crate::child::JOB_VERB;
@@ -54,9 +55,6 @@ pub struct MountedDisk {
 impl MountedDisk {
     /// Mounts the file system on `source` at `point`; `options` are the file system's own.
     ///
-    /// /proc/self/mounts will name `source` as it is written here, also inside sandboxes,
-    /// where programs look it up below their own /dev.
-    ///
     /// # Errors
     ///
     /// When the kernel refuses.
@@ -71,6 +69,41 @@ impl MountedDisk {
             PrivilegedError::new(format!("mount({}, {fstype})", source.display()), error)
         })?;
         self.points.push(point.to_path_buf());
+        Ok(())
+    }
+
+    /// The same with both paths as they are below `root`.
+    ///
+    /// /proc/self/mounts will name `source` as it is written here, also inside sandboxes, where
+    /// programs look it up below their own /dev; the host's /dev need not have it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses.
+    pub fn mount_below(
+        &mut self,
+        root: &Path,
+        source: &Path,
+        fstype: &str,
+        options: &CStr,
+        point: &Path,
+    ) -> Result<(), PrivilegedError> {
+        // Another root directory for a thread that does nothing else.
+        let mounted = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                unshare(CloneFlags::CLONE_FS)?;
+                chroot(root)?;
+                rustix::process::chdir("/")?;
+                mount(source, point, fstype, MountFlags::empty(), Some(options))?;
+                Ok(())
+            });
+            let panicked = |_| Err(std::io::Error::other("the thread that mounts panicked"));
+            thread.join().unwrap_or_else(panicked)
+        });
+        mounted.map_err(|error: std::io::Error| {
+            PrivilegedError::new(format!("mount({}, {fstype})", source.display()), error)
+        })?;
+        self.points.push(root.join(point.strip_prefix("/").unwrap_or(point)));
         Ok(())
     }
 

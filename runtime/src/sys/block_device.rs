@@ -84,10 +84,11 @@ pub(crate) fn free_loop(control: BorrowedFd<'_>) -> io::Result<u32> {
     u32::try_from(number).map_err(io::Error::other)
 }
 
-/// Ties a loop device to the whole of `file`.
+/// Ties a loop device to bytes of `file`: the first, and how many; 0 is as many as there are.
 pub(crate) fn configure_loop(
     device: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
+    (offset, sizelimit): (u64, u64),
     block_size: u32,
     flags: u32,
 ) -> io::Result<()> {
@@ -96,8 +97,8 @@ pub(crate) fn configure_loop(
         device: 0,
         inode: 0,
         rdevice: 0,
-        offset: 0,
-        sizelimit: 0,
+        offset,
+        sizelimit,
         number: 0,
         encrypt_type: 0,
         encrypt_key_size: 0,

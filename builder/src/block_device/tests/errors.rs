@@ -272,12 +272,12 @@ fn of_disks_of_any_size() {
         (part("a", "64MiB", "type: vfat, label: 'A*B'"), ":6: fs_a: "),
     ] {
         let plan = load(&mbr(&format!("{first}{root}"))).unwrap();
-        let failure = plan.check_any_size().unwrap_err();
+        let failure = plan.check_any_size(&|_| Ok(())).unwrap_err();
         assert!(failure.message.contains(parts), "{first}{failure}");
     }
     // Large ones find their size.
     let fits = part("a", "300GiB", "type: xfs");
-    load(&mbr(&format!("{fits}{root}"))).unwrap().check_any_size().unwrap();
+    load(&mbr(&format!("{fits}{root}"))).unwrap().check_any_size(&|_| Ok(())).unwrap();
     let plan = load(&mbr(&root)).unwrap();
     let failure = plan.layout(3 << 30).unwrap_err();
     assert!(failure.message.contains(":6: partition root: "), "{failure}");
@@ -288,7 +288,7 @@ fn of_sectors_that_an_xfs_cannot_have() {
     let text = EFI.replacen("name: image0", "name: image0\n    block_size: 4096", 1);
     let plan =
         load(&text.replace("name: mkfs_root", "name: mkfs_root\n          type: xfs")).unwrap();
-    let failure = plan.check_any_size().unwrap_err();
+    let failure = plan.check_any_size(&|_| Ok(())).unwrap_err();
     assert!(failure.message.contains("mkfs_root: "), "{failure}");
     assert!(load(&text).unwrap().facts().contains("\nbios=sectors\n"));
 }

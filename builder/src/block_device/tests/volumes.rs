@@ -59,7 +59,23 @@ fn volumes_have_their_extents() {
     let facts = plan.facts();
     assert!(facts.contains("fs.0.device=/dev/mapper/v--g-lv_root\n"), "{facts}");
     assert!(facts.contains("fs.0.partition=0\nfs.0.lvm=lvmid/"), "{facts}");
-    assert_eq!(plan.need_loop().unwrap_err().kind, crate::error::Kind::Host);
+    plan.need_loop().unwrap();
+    let pieces = plan.need_whole_volumes(2 << 20).unwrap_err();
+    let what = ":21: lv_rest: the loop backend makes devices of volumes in one piece, and this one lies on first and second";
+    assert!(pieces.message.contains(what), "{pieces}");
+    assert_eq!(pieces.kind, crate::error::Kind::Host);
+    let whole = load(&LVM.replace("100%FREE", "50%FREE")).unwrap();
+    whole.need_whole_volumes(2 << 20).unwrap();
+    assert!(plan.check_any_size(&|size| plan.need_whole_volumes(size)).is_err());
+    whole.check_any_size(&|size| whole.need_whole_volumes(size)).unwrap();
+    let names =
+        ["/dev/loop7", "/dev/loop7p1", "/dev/loop7p2", "/dev/loop7p3", "/dev/mapper/v--g-lv_root"];
+    let facts = plan.facts_named(&names.map(str::to_owned));
+    assert!(facts.contains("disk=/dev/loop7\n") && facts.contains("=/dev/mapper/v--g-lv_root\n"));
+    assert!(
+        plan.devices_named(&names.map(str::to_owned))
+            .ends_with("[lv_root]=/dev/mapper/v--g-lv_root")
+    );
     let order = &plan.config.order;
     let at = |name: &str| order.iter().position(|own| own == name).unwrap();
     for pair in ["first", "lvm", "pv1", "v-g", "lv_root", "mkfs_root"].windows(2) {

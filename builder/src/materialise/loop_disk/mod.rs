@@ -1,22 +1,25 @@
 //! The loop backend's disk: a loop device, file systems that the kernel mounts, and a view of
 //! them with the ids of sandboxes. Only root can make one.
 
-use std::ffi::CString;
+mod devices;
+pub mod host;
+mod mkfs;
+
 use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, Filesystem, FsKind, On, Table};
+use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, Filesystem, FsKind};
 use goldsmith_images::disk::{fat_volume, frame};
 use goldsmith_images::layer::{Limits, RootWriter, extract};
 use goldsmith_images::tree::{Normalise, Tree};
-use goldsmith_runtime::privileged::{LoopDisk, LoopNode, MappedView, MountedDisk, PrivilegedError};
+use goldsmith_runtime::privileged::{MappedView, MountedDisk, PrivilegedError};
 use goldsmith_runtime::{
     DevicePlan, ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin, UserPlan,
 };
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
+use self::devices::Devices;
 use super::formats::Output;
-use super::mkfs;
 use super::write::{Write, run_write};
 use crate::base::jobs::chain;
 use crate::error::{Failure, Kind, Result};
@@ -28,11 +31,15 @@ pub struct LoopImage<'a> {
     session: &'a Session,
     layout: &'a DiskLayout,
     file: &'a fs_err::File,
-    /// Dropped, and with it unmounted, before the device and the directory.
+    /// Dropped, and with it unmounted, before the devices and the directory.
     mounts: MountedDisk,
-    disk: LoopDisk,
+    devices: Devices,
     /// Where all of it is mounted.
     place: tempfile::TempDir,
+}
+
+fn internal(what: &str) -> Failure {
+    Failure::new(Kind::Internal, what)
 }
 
 fn host(error: &(dyn std::error::Error + 'static)) -> Failure {
@@ -62,22 +69,13 @@ impl<'a> LoopImage<'a> {
         tools: &[PathBuf],
     ) -> Result<Self> {
         frame(layout, file).map_err(|error| host(&error))?;
-        let partitions: Vec<_> = match layout.table {
-            Table::None => Vec::new(),
-            _ => layout
-                .partitions
-                .iter()
-                .map(|partition| (partition.number, layout.partition_extent(partition)))
-                .map(|(number, extent)| (number, extent.offset, extent.len))
-                .collect(),
-        };
-        let disk =
-            LoopDisk::attach(file.file(), layout.sector_size, &partitions).map_err(privileged)?;
+        let devices = Devices::attach(layout, file.file())?;
         let place = tempfile::Builder::new()
             .prefix("loop-")
             .tempdir_in(session.store.run_dir())
             .map_err(io)?;
-        let mut image = Self { session, layout, file, mounts: MountedDisk::default(), disk, place };
+        let mounts = MountedDisk::default();
+        let mut image = Self { session, layout, file, mounts, devices, place };
         image.make_nodes()?;
         for filesystem in image.in_order() {
             image.make(filesystem, tools)?;
@@ -97,62 +95,34 @@ impl<'a> LoopImage<'a> {
         self.place.path().join(name)
     }
 
-    fn node(&self, on: On) -> Result<LoopNode> {
-        match on {
-            On::Whole => self.disk.whole(),
-            On::Partition(number) => self.disk.partition(number),
-            // Refused before anything ran.
-            On::Volume { .. } => {
-                return Err(Failure::new(Kind::Internal, "a volume for the loop backend"));
-            }
-        }
-        .map_err(privileged)
-    }
-
-    fn all_nodes(&self) -> Result<Vec<LoopNode>> {
-        let mut nodes = vec![self.node(On::Whole)?];
-        if self.layout.table != Table::None {
-            for partition in &self.layout.partitions {
-                nodes.push(self.node(On::Partition(partition.number))?);
-            }
-        }
-        Ok(nodes)
-    }
-
     /// Device nodes that the sandboxes' root owns, on a tmpfs: a cache may be mounted nodev.
     fn make_nodes(&mut self) -> Result<()> {
-        let nodes = self.path("nodes");
-        for directory in [&nodes, &self.path("stage"), &self.path("view")] {
+        let dev = self.path("dev");
+        for directory in [&dev, &self.path("stage"), &self.path("view")] {
             fs_err::create_dir(directory).map_err(io)?;
         }
-        self.mounts.mount(Path::new("tmpfs"), "tmpfs", c"mode=755", &nodes).map_err(privileged)?;
-        let owner = self.session.identity.outside_root();
-        for node in self.all_nodes()? {
-            node.make(&nodes.join(&node.name), owner).map_err(privileged)?;
-        }
-        Ok(())
+        self.mounts.mount(Path::new("tmpfs"), "tmpfs", c"mode=755", &dev).map_err(privileged)?;
+        self.devices.make_nodes(&dev, self.session.identity.outside_root())
     }
 
-    /// The devices as sandboxes are lent them, under the kernel's own names.
+    /// The devices as sandboxes are lent them: disk and partitions under the kernel's own names,
+    /// a volume under those that LVM gives it.
     ///
     /// # Errors
     ///
     /// When sysfs does not show one.
     pub fn devices(&self) -> Result<Vec<DevicePlan>> {
-        let plan = |node: LoopNode| {
-            let source = self.path("nodes").join(&node.name);
-            DevicePlan { name: node.name.into(), source }
-        };
-        Ok(self.all_nodes()?.into_iter().map(plan).collect())
+        self.devices.lent(&self.path("dev"))
     }
 
-    /// Name of the disk, and of each partition in its order, below `/dev`.
+    /// The disk, each partition in its order and each volume, as hooks find them.
     ///
     /// # Errors
     ///
     /// When sysfs does not show one.
     pub fn device_names(&self) -> Result<Vec<String>> {
-        Ok(self.all_nodes()?.into_iter().map(|node| format!("/dev/{}", node.name)).collect())
+        let names = self.devices.names()?.into_iter();
+        Ok(names.map(|name| format!("/dev/{}", name.display())).collect())
     }
 
     /// Another way to `directory`, without what is mounted below it: an overlay refuses a lower
@@ -188,20 +158,19 @@ impl<'a> LoopImage<'a> {
                 Err(Failure::new(Kind::Internal, "a file system that the loop backend refuses"))
             }
             FsKind::Ext4(_) | FsKind::Xfs => {
-                let node = self.node(filesystem.on)?;
+                let device = Path::new("/dev").join(self.devices.name(filesystem.on)?);
                 if let FsKind::Ext4(options) = &filesystem.kind {
-                    self.mkfs(filesystem, options, &node, tools)?;
+                    self.mkfs(filesystem, options, &device, tools)?;
                 }
-                let public = Path::new("/dev").join(&node.name);
-                // A container's own /dev lacks nodes that turned up later.
-                let source =
-                    if public.exists() { public } else { self.path("nodes").join(&node.name) };
                 // The guest's kernel may clear the inode tables; here they would only grow the file.
                 // The identifier is of the elements: another disk of theirs may be mounted.
                 let ext4 = matches!(filesystem.kind, FsKind::Ext4(_));
-                let options = CString::from(if ext4 { c"noinit_itable" } else { c"nouuid" });
+                let options = if ext4 { c"noinit_itable" } else { c"nouuid" };
                 let kind = filesystem.kind.fstab_name();
-                self.mounts.mount(&source, kind, &options, &stage).map_err(privileged)
+                let point = below(Path::new("/stage"), point);
+                self.mounts
+                    .mount_below(self.place.path(), &device, kind, options, &point)
+                    .map_err(privileged)
             }
             // Written by us when its files are complete: the kernel need not know FAT.
             FsKind::Vfat(_) => {
@@ -224,11 +193,11 @@ impl<'a> LoopImage<'a> {
         &self,
         filesystem: &Filesystem,
         options: &Ext4Options,
-        node: &LoopNode,
+        device: &Path,
         tools: &[PathBuf],
     ) -> Result<()> {
         let session = self.session;
-        let argv = mkfs::command(filesystem, options, &format!("/dev/{}", node.name));
+        let argv = mkfs::command(filesystem, options, &device.to_string_lossy());
         let pending = session.pending()?;
         let plan = SandboxPlan {
             id_hint: "mkfs".into(),
@@ -351,7 +320,7 @@ impl<'a> LoopImage<'a> {
             .map(|f| (f, self.fat_files(f)))
             .collect();
         self.mounts.unmount().map_err(privileged)?;
-        self.disk.detach().map_err(privileged)?;
+        self.devices.detach()?;
         for (filesystem, files) in fats {
             let Some(point) = &filesystem.mount_point else { continue };
             let mut tree = Tree::merge(&[files]).map_err(|error| host(&error))?;
