@@ -7,6 +7,7 @@ mod dpkg;
 mod full_disk;
 mod lacks;
 mod loop_backend;
+mod loop_kinds;
 mod loop_volumes;
 mod moved_range;
 mod reproducible;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         (full_disk::CASES, None),
         (lacks::CASES, None),
         (loop_backend::CASES, loops),
+        (loop_kinds::CASES, loops),
         (loop_volumes::CASES, loops),
         (moved_range::CASES, None),
         (reproducible::CASES, None),

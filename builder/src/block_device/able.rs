@@ -65,19 +65,11 @@ pub(super) fn check_root(config: &Config) -> Checked<()> {
 
 /// Refuses what real devices cannot be made for; [`check_whole`] what depends on sizes.
 pub(super) fn check_loop(config: &Config) -> Checked<()> {
-    let image = "`--backend image`, the default, writes it";
     if let [_, disk, ..] = config.disks.as_slice() {
         let what = "the loop backend makes one disk, and this is the second one";
-        return Err(Wrong::new(disk.line, &disk.name, what).hint(image).of_host());
-    }
-    let fixed = config.filesystems.iter().find(|mkfs| READ_ONLY.contains(&mkfs.kind.as_str()));
-    if let Some(mkfs) = fixed {
-        let what = format!("the loop backend makes no {}: hooks could not write to it", mkfs.kind);
-        return Err(mkfs.wrong(what).hint(image).of_host());
-    }
-    if let Some(mkfs) = config.filesystems.iter().find(|mkfs| mkfs.kind == "btrfs") {
-        let what = "the loop backend makes no btrfs";
-        return Err(mkfs.wrong(what).hint(image).of_host());
+        return Err(Wrong::new(disk.line, &disk.name, what)
+            .hint("`--backend image`, the default, writes it")
+            .of_host());
     }
     Ok(())
 }

@@ -187,7 +187,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// When it has several disks, or file systems that nobody can write to.
+    /// When it has several disks.
     pub fn need_loop(&self) -> Result<()> {
         able::check_loop(&self.config).map_err(|wrong| wrong.failure(&self.file))
     }

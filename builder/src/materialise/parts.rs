@@ -22,7 +22,7 @@ use crate::phase::session::{CACHE_FULL, Session};
 pub type Which = (usize, String);
 
 /// Mode, owner, group and time of a directory, and whether it has extended attributes.
-type Root = (u32, u32, u32, i64, bool);
+pub(super) type Root = (u32, u32, u32, i64, bool);
 
 /// What the job is to write archives of.
 #[derive(Debug, Serialize, Deserialize)]
@@ -90,18 +90,48 @@ pub fn make<'a>(session: &'a Session, content: &Content) -> Result<Vec<Part<'a>>
     drop(files);
     let mut made = Vec::new();
     for ((which, workshop), root) in parts.into_iter().zip(workshops).zip(roots) {
-        let (mode, uid, gid, time, has_attributes) = root;
-        if has_attributes {
-            session.reporter.warn(format!(
-                "{}: the extended attributes of its root directory are left out: sqfstar takes none",
-                which.1
-            ));
-        }
-        let root = (mode, uid, gid, time);
-        let image = workshop.make(&content.tools, root, content.rules.epoch)?;
+        let epoch = content.rules.epoch;
+        let image = make_one(session, &workshop, &content.tools, &which.1, root, epoch)?;
         made.push(Part { which, image, workshop });
     }
     Ok(made)
+}
+
+/// Makes the file system `name` of what was packed.
+///
+/// # Errors
+///
+/// When the program fails.
+pub(super) fn make_one(
+    session: &Session,
+    workshop: &Workshop<'_>,
+    tools: &[PathBuf],
+    name: &str,
+    root: Root,
+    epoch: i64,
+) -> Result<File> {
+    let (mode, uid, gid, time, has_attributes) = root;
+    if has_attributes {
+        session.reporter.warn(format!(
+            "{name}: the extended attributes of its root directory are left out: sqfstar takes none"
+        ));
+    }
+    workshop.make(tools, (mode, uid, gid, time), epoch)
+}
+
+/// Writes the archive that a file system is made from.
+///
+/// # Errors
+///
+/// With the message for the user.
+pub(super) fn pack(part: &Tree, archive: File) -> std::result::Result<Root, String> {
+    let root = part.entries.first().ok_or("a part without a root")?;
+    let has_attributes = !root.xattrs.is_empty();
+    let root = (root.mode, root.uid, root.gid, root.mtime, has_attributes);
+    let file = fs_err::File::from_parts(archive, ARCHIVE_NAME);
+    let writer = std::io::BufWriter::with_capacity(1 << 20, file);
+    part.write_tar(writer).map_err(|error| chain(&error))?;
+    Ok(root)
 }
 
 /// The job's body.
@@ -117,12 +147,7 @@ pub fn archive(input: JobInput) -> std::result::Result<serde_json::Value, String
     for ((disk, name), file) in parts.iter().zip(input.files) {
         let layout = disks.get(*disk).ok_or("a part of no disk")?;
         let part = part(layout, &tree, name).map_err(|error| chain(&error))?;
-        let root = part.entries.first().ok_or("a part without a root")?;
-        let has_attributes = !root.xattrs.is_empty();
-        roots.push((root.mode, root.uid, root.gid, root.mtime, has_attributes));
-        let file = fs_err::File::from_parts(File::from(file), ARCHIVE_NAME);
-        let writer = std::io::BufWriter::with_capacity(1 << 20, file);
-        part.write_tar(writer).map_err(|error| chain(&error))?;
+        roots.push(pack(&part, File::from(file))?);
     }
     serde_json::to_value(roots).map_err(|error| error.to_string())
 }

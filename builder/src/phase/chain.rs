@@ -26,7 +26,7 @@ use crate::hook::environment::{DiskFacts, Environment};
 use crate::hook::host_commands;
 use crate::lock::Lock;
 use crate::machine::dpkg_name;
-use crate::materialise::{outputs, squashfs};
+use crate::materialise::{loop_disk, outputs, squashfs};
 use crate::request::{Backend, ImageType, Request};
 
 /// What the step of the image's base is called.
@@ -106,9 +106,7 @@ impl<'a> Chain<'a> {
         let mirror = mirror.unwrap_or_else(|| mirror::of_request(request, debian));
         let mut commands = host_commands::packages(&prepared.hooks);
         commands.extend(request.tools_packages.iter().cloned());
-        if needs_squashfs(request, prepared) {
-            commands.insert(squashfs::PACKAGE.to_owned());
-        }
+        commands.extend(packages_of_outputs(request, prepared).map(str::to_owned));
         let tools = bootstrap.plan(base::tools::NAME, base::tools::archive(&mirror, &commands))?;
         let made = tools.epoch.unwrap_or_default();
         let runs = prepared.base.is_some() || prepared.containerfile;
@@ -376,7 +374,7 @@ impl Links<'_> {
             .part("bytes", contract::BYTES.to_string())
             .part("form", text)
             .part("to", request.cwd.join(&request.output).as_os_str().as_encoded_bytes());
-        if needs_squashfs(request, self.prepared) {
+        if packages_of_outputs(request, self.prepared).next().is_some() {
             key = key.parent(self.tools);
         }
         if request.backend != Backend::Image {
@@ -387,8 +385,16 @@ impl Links<'_> {
     }
 }
 
-/// Whether the tools container's program for squashfs takes part in the outputs.
-fn needs_squashfs(request: &Request, prepared: &Prepared) -> bool {
+/// Packages whose programs in the tools container take part in the outputs.
+fn packages_of_outputs(
+    request: &Request,
+    prepared: &Prepared,
+) -> impl Iterator<Item = &'static str> {
     let disks = request.types.iter().any(|kind| kind.is_disk());
-    request.types.contains(&ImageType::Squashfs) || disks && prepared.disk.has("squashfs")
+    let on_disk = |kind| disks && prepared.disk.has(kind);
+    let squashfs = request.types.contains(&ImageType::Squashfs) || on_disk("squashfs");
+    let btrfs = request.backend == Backend::Loop && on_disk("btrfs");
+    [(squashfs, squashfs::PACKAGE), (btrfs, loop_disk::BTRFS_PACKAGE)]
+        .into_iter()
+        .filter_map(|(needed, package)| needed.then_some(package))
 }

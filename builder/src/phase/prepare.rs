@@ -137,7 +137,9 @@ fn check_disk(
     let whole = |size| if by_loop { disk.need_whole_volumes(size) } else { Ok(()) };
     if by_loop {
         disk.need_loop()?;
-        let kinds: Vec<_> = ["ext4", "xfs"].into_iter().filter(|kind| disk.has(kind)).collect();
+        let stands_in = disk.has("erofs") || disk.has("squashfs");
+        let mounted = |kind: &&str| disk.has(kind) || *kind == "ext4" && stands_in;
+        let kinds: Vec<_> = ["ext4", "xfs", "btrfs"].into_iter().filter(mounted).collect();
         crate::materialise::loop_disk::host::check_kernel(&kinds)?;
     }
     for (name, directory) in disk.other_directories() {

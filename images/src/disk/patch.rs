@@ -8,14 +8,14 @@ use fs_err::File;
 use fs_err::os::unix::fs::FileExt;
 
 use super::boot::{self, BiosBoot};
-use super::fat;
 use super::layout::{DiskLayout, Extent, Filesystem, FsKind, LayoutError};
 use super::lvm;
+use super::made::Made;
 use super::sink::DiskSink;
 use super::swap;
 use super::table;
 use super::view::{self, View};
-use super::write::{Place, WriteError};
+use super::write::{Place, WriteError, write_one};
 use super::xfs;
 use crate::tree::Tree;
 
@@ -94,32 +94,31 @@ pub fn boot_code(layout: &DiskLayout, bios: &BiosBoot, file: &File) -> Result<()
     Ok(())
 }
 
-/// Writes the FAT that the layout mounts at `mount_point`, with `tree` as its whole content,
-/// into its place of `file`, which nothing was written to so far.
+/// Writes a file system of the layout that the kernel need not know, or writes nothing to, with
+/// `tree` as its whole content into its place of `file`, which nothing was written to so far.
 ///
 /// # Errors
 ///
-/// When the layout has no FAT there, the tree does not fit or the file cannot be written.
-pub fn fat_volume(
+/// When the layout has no such file system, the tree does not fit or the file cannot be written.
+pub fn volume(
     layout: &DiskLayout,
-    mount_point: &str,
+    name: &str,
     tree: &Tree,
+    made: &Made,
     file: &File,
 ) -> Result<(), WriteError> {
-    let none = || LayoutError::NoPlace { name: mount_point.to_owned() };
-    let filesystem = layout.mounted_at(mount_point).ok_or_else(none)?;
-    let FsKind::Vfat(options) = &filesystem.kind else { return Err(none().into()) };
+    let found = layout.filesystems.iter().find(|filesystem| filesystem.name == name);
+    let filesystem = found.ok_or_else(|| LayoutError::NoPlace { name: name.to_owned() })?;
     let extent = run(layout, filesystem)?;
     let alone = DiskLayout {
         filesystems: vec![Filesystem { mount_point: Some("/".to_owned()), ..filesystem.clone() }],
+        elsewhere: Vec::new(),
         ..layout.clone()
     };
     let missing = view::missing_directories(&alone, tree);
     let views = view::split(&alone, tree, &missing)?;
-    let place = Place { extent, sector_size: layout.sector_size, epoch: layout.epoch };
     if let Some(view) = views.first() {
-        fat::write(view, filesystem, options, &place, &mut Fresh(file))
-            .map_err(|source| WriteError::Vfat { name: filesystem.name.clone(), source })?;
+        write_one(layout, filesystem, (view, made), extent, &mut Fresh(file))?;
     }
     Ok(())
 }

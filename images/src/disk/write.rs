@@ -240,10 +240,10 @@ fn write_views(
         let usage = if let On::Volume { .. } = filesystem.on {
             let inside = Extent { offset: 0, len };
             let mut runs = Runs::new(sink, &extents);
-            write_filesystem(layout, filesystem, (view, made), inside, &mut runs)?
+            write_one(layout, filesystem, (view, made), inside, &mut runs)?
         } else {
             let extent = Extent { offset, len };
-            write_filesystem(layout, filesystem, (view, made), extent, sink)?
+            write_one(layout, filesystem, (view, made), extent, sink)?
         };
         filesystems.push(FilesystemReport {
             name: filesystem.name.clone(),
@@ -292,7 +292,8 @@ fn write_outside(
     Ok(())
 }
 
-fn write_filesystem(
+/// Writes one file system into its extent.
+pub(super) fn write_one(
     layout: &DiskLayout,
     filesystem: &Filesystem,
     (view, made): (&View<'_>, &Made),

@@ -42,21 +42,17 @@ fn fstab_names_a_squashfs_by_its_partition() {
     let shown = plan.show(None).unwrap();
     let row = &shown[0].partitions[1];
     assert_eq!((row.label.as_ref(), row.uuid.as_ref()), (None, None));
-    let failure = plan.need_loop().unwrap_err();
-    assert!(failure.message.contains("mkfs_root: the loop backend makes no erofs"), "{failure}");
+    plan.need_loop().unwrap();
 }
 
 #[test]
-fn a_btrfs_has_its_least_size_and_no_loop() {
+fn a_btrfs_has_its_least_size() {
     let text = layout("gpt").replace("type: erofs", "type: btrfs, label: root");
     let plan = load(&text).unwrap();
     assert_eq!(plan.layout(1 << 20).unwrap().filesystems[0].kind, FsKind::Btrfs);
-    let failure = plan.need_loop().unwrap_err();
-    assert!(failure.message.contains("the loop backend makes no"), "{failure}");
+    plan.need_loop().unwrap();
     let only =
         "- local_loop: {name: a, mkfs: {name: mkfs_root, type: btrfs, mount: {mount_point: /}}}";
-    let failure = load(only).unwrap().need_loop().unwrap_err();
-    assert!(failure.message.contains("mkfs_root: the loop backend makes no btrfs"), "{failure}");
     let small = load(only).unwrap().layout(100 << 10).unwrap_err();
     assert!(small.to_string().contains("btrfs needs 109 MiB"), "{small}");
 }

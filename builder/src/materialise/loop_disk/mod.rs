@@ -4,26 +4,28 @@
 mod devices;
 pub mod host;
 mod mkfs;
+mod written;
 
 use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, Filesystem, FsKind};
-use goldsmith_images::disk::{fat_volume, frame};
+use goldsmith_images::disk::frame;
+use goldsmith_images::disk::layout::{DiskLayout, Filesystem, FsKind};
 use goldsmith_images::layer::{Limits, RootWriter, extract};
-use goldsmith_images::tree::{Normalise, Tree};
+use goldsmith_images::tree::Normalise;
+use goldsmith_runtime::DevicePlan;
 use goldsmith_runtime::privileged::{MappedView, MountedDisk, PrivilegedError};
-use goldsmith_runtime::{
-    DevicePlan, ExitStatus, Network, Privilege, RootPlan, SandboxPlan, Stdin, UserPlan,
-};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
+pub use self::mkfs::BTRFS_PACKAGE;
+
 use self::devices::Devices;
+use self::written::{StandIn, Written};
 use super::formats::Output;
 use super::write::{Write, run_write};
 use crate::base::jobs::chain;
 use crate::error::{Failure, Kind, Result};
-use crate::phase::session::{Session, overlay};
+use crate::phase::session::Session;
 
 /// A disk image under construction, attached and mounted.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub struct LoopImage<'a> {
     /// Dropped, and with it unmounted, before the devices and the directory.
     mounts: MountedDisk,
     devices: Devices,
+    /// In the place of file systems that nobody can write to.
+    stand_ins: Vec<StandIn>,
+    /// The tools container, bottom first.
+    tools: &'a [PathBuf],
     /// Where all of it is mounted.
     place: tempfile::TempDir,
 }
@@ -56,8 +62,9 @@ fn io(error: std::io::Error) -> Failure {
 }
 
 impl<'a> LoopImage<'a> {
-    /// Attaches `file`, makes the layout's file systems, an ext4 with the mkfs of the tools
-    /// container (`tools`, bottom first; mke2fs from 1.44 on), and mounts them.
+    /// Attaches `file`, makes the layout's file systems, an ext4 or a btrfs with the mkfs of the
+    /// tools container (`tools`, bottom first; mke2fs from 1.44 on), and
+    /// mounts them.
     ///
     /// # Errors
     ///
@@ -66,7 +73,7 @@ impl<'a> LoopImage<'a> {
         session: &'a Session,
         layout: &'a DiskLayout,
         file: &'a fs_err::File,
-        tools: &[PathBuf],
+        tools: &'a [PathBuf],
     ) -> Result<Self> {
         frame(layout, file).map_err(|error| host(&error))?;
         let devices = Devices::attach(layout, file.file())?;
@@ -75,10 +82,11 @@ impl<'a> LoopImage<'a> {
             .tempdir_in(session.store.run_dir())
             .map_err(io)?;
         let mounts = MountedDisk::default();
-        let mut image = Self { session, layout, file, mounts, devices, place };
+        let stand_ins = Vec::new();
+        let mut image = Self { session, layout, file, mounts, devices, stand_ins, tools, place };
         image.make_nodes()?;
         for filesystem in image.in_order() {
-            image.make(filesystem, tools)?;
+            image.make(filesystem)?;
         }
         Ok(image)
     }
@@ -112,7 +120,13 @@ impl<'a> LoopImage<'a> {
     ///
     /// When sysfs does not show one.
     pub fn devices(&self) -> Result<Vec<DevicePlan>> {
-        self.devices.lent(&self.path("dev"))
+        let dev = self.path("dev");
+        let mut lent = self.devices.lent(&dev)?;
+        for stand_in in &self.stand_ins {
+            let name = stand_in.name()?;
+            lent.push(DevicePlan { source: dev.join(&name), name });
+        }
+        Ok(lent)
     }
 
     /// The disk, each partition in its order and each volume, as hooks find them.
@@ -143,7 +157,7 @@ impl<'a> LoopImage<'a> {
         self.path("view")
     }
 
-    fn make(&mut self, filesystem: &Filesystem, tools: &[PathBuf]) -> Result<()> {
+    fn make(&mut self, filesystem: &Filesystem) -> Result<()> {
         let Some(point) = &filesystem.mount_point else { return Ok(()) };
         let stage = below(&self.path("stage"), point);
         fs_err::create_dir_all(&stage).map_err(io)?;
@@ -153,24 +167,22 @@ impl<'a> LoopImage<'a> {
         utimensat(CWD, &stage, &times, AtFlags::empty()).map_err(|error| io(error.into()))?;
         match &filesystem.kind {
             FsKind::Swap => Ok(()),
-            // Refused before anything ran.
-            FsKind::Btrfs | FsKind::Erofs | FsKind::Squashfs => {
-                Err(Failure::new(Kind::Internal, "a file system that the loop backend refuses"))
-            }
-            FsKind::Ext4(_) | FsKind::Xfs => {
+            FsKind::Ext4(_) | FsKind::Xfs | FsKind::Btrfs => {
                 let device = Path::new("/dev").join(self.devices.name(filesystem.on)?);
-                if let FsKind::Ext4(options) = &filesystem.kind {
-                    self.mkfs(filesystem, options, &device, tools)?;
-                }
-                // The guest's kernel may clear the inode tables; here they would only grow the file.
-                // The identifier is of the elements: another disk of theirs may be mounted.
-                let ext4 = matches!(filesystem.kind, FsKind::Ext4(_));
-                let options = if ext4 { c"noinit_itable" } else { c"nouuid" };
-                let kind = filesystem.kind.fstab_name();
-                let point = below(Path::new("/stage"), point);
-                self.mounts
-                    .mount_below(self.place.path(), &device, kind, options, &point)
-                    .map_err(privileged)
+                self.make_on(&device, filesystem, point)
+            }
+            kind @ (FsKind::Erofs | FsKind::Squashfs) => {
+                let what = format!(
+                    "{point}: nobody writes to a mounted {}: the kernel mounts an ext4 in its place, which goldsmith makes it of",
+                    kind.fstab_name()
+                );
+                self.session.reporter.info(&what);
+                let stand_in = StandIn::attach(filesystem, self.place.path())?;
+                let name =
+                    stand_in.make_node(&self.path("dev"), self.session.identity.outside_root())?;
+                let ext4 = stand_in.filesystem(filesystem);
+                self.stand_ins.push(stand_in);
+                self.make_on(&Path::new("/dev").join(name), &ext4, point)
             }
             // Written by us when its files are complete: the kernel need not know FAT.
             FsKind::Vfat(_) => {
@@ -185,48 +197,27 @@ impl<'a> LoopImage<'a> {
         }
     }
 
-    fn fat_files(&self, filesystem: &Filesystem) -> PathBuf {
-        self.path(&format!("fat-{}", filesystem.name))
+    /// Makes the file system on a device and mounts it.
+    fn make_on(&mut self, device: &Path, filesystem: &Filesystem, point: &str) -> Result<()> {
+        if let Some(argv) = mkfs::command(filesystem, &device.to_string_lossy()) {
+            mkfs::run(self.session, self.tools, self.devices()?, argv, &filesystem.name)?;
+        }
+        // The guest's kernel may clear the inode tables; here they would only grow the file.
+        // The identifier is of the elements: another disk of theirs may be mounted.
+        let options = match filesystem.kind {
+            FsKind::Ext4(_) => c"noinit_itable",
+            FsKind::Xfs => c"nouuid",
+            _ => c"",
+        };
+        let kind = filesystem.kind.fstab_name();
+        let point = below(Path::new("/stage"), point);
+        self.mounts
+            .mount_below(self.place.path(), device, kind, options, &point)
+            .map_err(privileged)
     }
 
-    fn mkfs(
-        &self,
-        filesystem: &Filesystem,
-        options: &Ext4Options,
-        device: &Path,
-        tools: &[PathBuf],
-    ) -> Result<()> {
-        let session = self.session;
-        let argv = mkfs::command(filesystem, options, &device.to_string_lossy());
-        let pending = session.pending()?;
-        let plan = SandboxPlan {
-            id_hint: "mkfs".into(),
-            root: RootPlan::Overlay(overlay(tools.to_vec(), &pending)),
-            argv,
-            env: vec![("PATH".into(), "/usr/sbin:/usr/bin:/sbin:/bin".into())],
-            cwd: "/".into(),
-            mounts: Vec::new(),
-            devices: self.devices()?,
-            formats: Vec::new(),
-            network: Network::None,
-            hostname: "goldsmith".into(),
-            privilege: Privilege::Package,
-            user: UserPlan::default(),
-            scratch_bytes: None,
-            time_limit_ms: None,
-            stdin: Stdin::Null,
-        };
-        let ran = session.run("mkfs", &plan)?;
-        session.discard(pending)?;
-        if ran.outcome.status == ExitStatus::Code(0) {
-            return Ok(());
-        }
-        let message = format!("mkfs.ext4 of {} failed", filesystem.name);
-        Err(ran
-            .watch
-            .tail()
-            .into_iter()
-            .fold(Failure::new(Kind::Build, message), |f, line| f.hint(format!("  | {line}"))))
+    fn fat_files(&self, filesystem: &Filesystem) -> PathBuf {
+        self.path(&format!("fat-{}", filesystem.name))
     }
 
     /// Copies the image's tree onto the disk and shows it at [`view`](Self::view).
@@ -279,8 +270,12 @@ impl<'a> LoopImage<'a> {
         for filesystem in self.in_order() {
             let Some(point) = &filesystem.mount_point else { continue };
             match &filesystem.kind {
-                FsKind::Swap | FsKind::Btrfs | FsKind::Erofs | FsKind::Squashfs => {}
-                FsKind::Ext4(_) | FsKind::Xfs => mapped
+                FsKind::Swap => {}
+                FsKind::Ext4(_)
+                | FsKind::Xfs
+                | FsKind::Btrfs
+                | FsKind::Erofs
+                | FsKind::Squashfs => mapped
                     .show(&mut self.mounts, &below(&stage, point), &below(&view, point))
                     .map_err(privileged)?,
                 FsKind::Vfat(_) => {
@@ -296,42 +291,45 @@ impl<'a> LoopImage<'a> {
         Ok(())
     }
 
-    /// Drops what images do not keep, unmounts, writes FAT volumes and lets the device go: the
-    /// file is then the finished disk.
+    /// Drops what images do not keep, unmounts, writes the file systems that are ours to write and
+    /// lets the devices go: the file is then the finished disk.
     ///
     /// # Errors
     ///
     /// When something is busy or the file cannot be written.
     pub fn finish(self, rules: &Normalise) -> Result<()> {
         super::jobs::run_tidy(&self.session.identity, self.view(), rules)?;
+        // Dropped, and with it unmounted, before the directory.
+        let mut kept = MountedDisk::default();
+        let mut ours = Vec::new();
         for filesystem in self.in_order() {
-            if let (FsKind::Ext4(_) | FsKind::Xfs, Some(point)) =
-                (&filesystem.kind, &filesystem.mount_point)
-            {
-                let stage = below(&self.path("stage"), point);
-                self.mounts.trim(&stage);
-                self.mounts.sync(&stage).map_err(privileged)?;
+            let Some(point) = &filesystem.mount_point else { continue };
+            let stage = below(&self.path("stage"), point);
+            match filesystem.kind {
+                FsKind::Swap => {}
+                FsKind::Vfat(_) => ours.push((filesystem, self.fat_files(filesystem))),
+                FsKind::Ext4(_) | FsKind::Xfs | FsKind::Btrfs => {
+                    self.mounts.trim(&stage);
+                    self.mounts.sync(&stage).map_err(privileged)?;
+                }
+                FsKind::Erofs | FsKind::Squashfs => {
+                    self.mounts.sync(&stage).map_err(privileged)?;
+                    // Without what is mounted below it.
+                    let files = self.path(&format!("files-{}", filesystem.name));
+                    fs_err::create_dir(&files).map_err(io)?;
+                    kept.bind(&stage, &files).map_err(privileged)?;
+                    ours.push((filesystem, files));
+                }
             }
         }
-        let fats: Vec<_> = self
-            .in_order()
-            .into_iter()
-            .filter(|f| matches!(f.kind, FsKind::Vfat(_)))
-            .map(|f| (f, self.fat_files(f)))
-            .collect();
         self.mounts.unmount().map_err(privileged)?;
         self.devices.detach()?;
-        for (filesystem, files) in fats {
-            let Some(point) = &filesystem.mount_point else { continue };
-            let mut tree = Tree::merge(&[files]).map_err(|error| host(&error))?;
-            tree.normalise(&Normalise {
-                drop: Vec::new(),
-                empty: Vec::new(),
-                devices: false,
-                ..rules.clone()
-            });
-            fat_volume(self.layout, point, &tree, self.file).map_err(|error| host(&error))?;
+        let written = Written { session: self.session, tools: self.tools, layout: self.layout };
+        for (filesystem, files) in ours {
+            written.write(filesystem, files, rules, self.file)?;
         }
+        kept.unmount().map_err(privileged)?;
+        drop(self.stand_ins);
         self.file.sync_all().map_err(io)?;
         self.place.close().map_err(io)
     }

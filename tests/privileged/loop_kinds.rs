@@ -1,0 +1,86 @@
+//! `--backend loop` with file systems that the kernel fills, or that it writes nothing to.
+
+use anyhow::{Result, ensure};
+use goldsmith_tests::{HostInvariant, TestEnv};
+
+use crate::loop_backend::{build, environment, ok};
+use crate::same_disk::equal;
+
+pub(crate) const CASES: &[crate::Case] = &[
+    ("loop_kinds::a_btrfs_is_the_same_by_both", btrfs),
+    ("loop_kinds::what_nobody_writes_to_is_the_same_by_both", read_only),
+];
+
+/// Builds by both backends; what the loop backend said.
+fn by_both(env: &TestEnv) -> Result<String> {
+    let host = HostInvariant::take(env.cache())?;
+    let output = build(env, "loop", &["--backend", "loop"])?.output()?;
+    goldsmith_tests::succeeded(&output)?;
+    ok(&mut build(env, "image", &[])?)?;
+    host.check(env.cache())?;
+    Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn btrfs() -> Result<()> {
+    let env = environment(
+        "
+- local_loop: {name: image0, size: 1GiB}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+      - {name: boot, size: 64MiB, mkfs: {type: ext4, mount: {mount_point: /boot, fstab: }}}
+      - {name: root, size: 100%, mkfs: {name: mkfs_root, type: btrfs, mount: {mount_point: /, fstab: }}}
+",
+    )?;
+    env.element(
+        "mine/finalise.d/20-kind",
+        r#"#!/bin/bash
+set -eux
+if grep -q ' / btrfs ' /proc/mounts; then
+    source=$(findmnt -no SOURCE /)
+    [ -b "$source" ]
+    [[ "$source" == "$IMAGE_BLOCK_DEVICE"p2 ]]
+    [ "$(blkid -p -o value -s TYPE "$source")" = btrfs ]
+fi
+"#,
+    )?;
+    by_both(&env)?;
+    equal(&env, "loop", "image")
+}
+
+fn read_only() -> Result<()> {
+    let env = environment(
+        "
+- local_loop: {name: image0, size: 1GiB}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+      - name: root
+        size: 400MiB
+        mkfs: {name: mkfs_root, type: erofs, label: cloudimg-rootfs, mount: {mount_point: /, fstab: {options: ro}}}
+      - {name: opt, size: 64MiB, mkfs: {type: squashfs, mount: {mount_point: /opt, fstab: {options: ro}}}}
+      - {name: late, size: 100%, mkfs: {type: ext4, mount: {mount_point: /opt/rich, fstab: }}}
+",
+    )?;
+    // Hooks write to what becomes read-only afterwards.
+    let hook = "#!/bin/sh\nset -eux\necho late > /opt/late\nmkfifo -m 0600 /opt/pipe\nchown 5:6 /opt/pipe\n";
+    env.element("mine/finalise.d/20-late", hook)?;
+    let said = by_both(&env)?;
+    let told = "/opt: nobody writes to a mounted squashfs: the kernel mounts an ext4 in its place";
+    ensure!(said.contains(told) && said.contains("/: nobody writes to a mounted erofs"), "{said}");
+    equal(&env, "loop", "image")?;
+    // Both are the same bytes: the writers are, and so are the trees.
+    let (by_loop, by_image) =
+        (fs_err::read(env.path("loop.raw"))?, fs_err::read(env.path("image.raw"))?);
+    for (what, from, to) in [("erofs", 1 << 20, 401 << 20), ("squashfs", 401 << 20, 465 << 20)] {
+        let differs = (from..to).find(|at| by_loop[*at] != by_image[*at]);
+        ensure!(differs.is_none(), "{what}: other bytes from {differs:?} on");
+    }
+    ensure!(
+        by_loop[(1 << 20) + 1024..][..4] == [0xe2, 0xe1, 0xf5, 0xe0]
+            && by_loop[401 << 20..][..4] == *b"hsqs"
+    );
+    Ok(())
+}
