@@ -159,8 +159,7 @@ impl Request {
             backend: Backend::Image,
             image_size_kib: number(&env, "DIB_IMAGE_SIZE", "GiB, as in 2.5", gib)?,
             image_extra_mib: number(&env, "DIB_IMAGE_EXTRA_SIZE", "MiB", |v| v.parse().ok())?,
-            journal_mib: number(&env, "DIB_JOURNAL_SIZE", "MiB", |v| v.parse().ok())?
-                .unwrap_or(64),
+            journal_mib: number(&env, "DIB_JOURNAL_SIZE", "MiB", |v| v.parse().ok())?.unwrap_or(64),
             mkfs_options: String::new(),
             root_label: get("ROOT_LABEL"),
             fs_type: get("FS_TYPE").unwrap_or_else(|| "ext4".to_owned()),

@@ -1,6 +1,9 @@
 //! `--backend loop` with file systems that the kernel fills, or that it writes nothing to.
 
-use anyhow::{Result, ensure};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use goldsmith_images::read::{Magic, Medium, RawFile, partitions};
 use goldsmith_tests::{HostInvariant, TestEnv};
 
 use crate::loop_backend::{build, environment, ok};
@@ -30,6 +33,9 @@ fn btrfs() -> Result<()> {
     label: gpt
     partitions:
       - {name: boot, size: 64MiB, mkfs: {type: ext4, mount: {mount_point: /boot, fstab: }}}
+      - {name: spare, size: 32MiB, mkfs: {type: ext4, label: spare}}
+      - {name: fat, size: 16MiB, mkfs: {type: vfat, label: FAT}}
+      - {name: log, size: 300MiB, mkfs: {type: xfs, label: log}}
       - {name: root, size: 100%, mkfs: {name: mkfs_root, type: btrfs, mount: {mount_point: /, fstab: }}}
 ",
     )?;
@@ -40,13 +46,25 @@ set -eux
 if grep -q ' / btrfs ' /proc/mounts; then
     source=$(findmnt -no SOURCE /)
     [ -b "$source" ]
-    [[ "$source" == "$IMAGE_BLOCK_DEVICE"p2 ]]
+    [[ "$source" == "$IMAGE_BLOCK_DEVICE"p5 ]]
     [ "$(blkid -p -o value -s TYPE "$source")" = btrfs ]
 fi
 "#,
     )?;
     by_both(&env)?;
-    equal(&env, "loop", "image")
+    equal(&env, "loop", "image")?;
+    // Those that are mounted nowhere are made all the same.
+    let disk: Arc<dyn Medium> = Arc::new(RawFile::new(fs_err::File::open(env.path("loop.raw"))?)?);
+    let mut formats = Vec::new();
+    for partition in partitions(&disk)? {
+        let magic =
+            Magic::find(partition.part.as_ref())?.context("a partition without a format")?;
+        formats.push((magic.format.to_string(), magic.label));
+    }
+    let told: Vec<_> =
+        formats.iter().map(|(kind, label)| (kind.as_str(), label.as_str())).collect();
+    ensure!(told[1..4] == [("ext4", "spare"), ("vfat", "FAT"), ("xfs", "log")], "{told:?}");
+    Ok(())
 }
 
 fn read_only() -> Result<()> {

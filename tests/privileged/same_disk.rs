@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use goldsmith_images::compare::{Attribute, disks};
-use goldsmith_images::read::{Medium, RawFile};
+use goldsmith_images::read::{Format, Magic, Medium, RawFile, partitions};
 use goldsmith_tests::TestEnv;
 
 /// Whatever a file can be, made as a user's build makes it.
@@ -41,13 +41,24 @@ for number in range(700):
 os.utime("plain", ns=(0, 1500000000123456789))
 "#;
 
+/// What each partition holds, and its label.
+fn formats(disk: &Arc<dyn Medium>) -> Result<Vec<Option<(Format, String)>>> {
+    let formats = partitions(disk)?.into_iter().map(|partition| {
+        let magic = Magic::find(partition.part.as_ref())?;
+        Ok(magic.map(|magic| (magic.format, magic.label)))
+    });
+    formats.collect()
+}
+
 /// Both disks hold the same tree, down to the last attribute, at the same places; how a file system
 /// is laid out inside is its writer's affair.
 pub(crate) fn equal(env: &TestEnv, one: &str, other: &str) -> Result<()> {
     let medium = |name: &str| -> Result<Arc<dyn Medium>> {
         Ok(Arc::new(RawFile::new(fs_err::File::open(env.path(&format!("{name}.raw")))?)?))
     };
-    let found = disks(&medium(one)?, &medium(other)?)?;
+    let (left, right) = (medium(one)?, medium(other)?);
+    ensure!(formats(&left)? == formats(&right)?, "{:?}, {:?}", formats(&left), formats(&right));
+    let found = disks(&left, &right)?;
     let unequal: Vec<_> = found
         .iter()
         .filter(|one| !matches!(one.attribute, Attribute::Bytes(_)))

@@ -311,7 +311,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn request(cwd: &Path) -> Request {
-        let mut request = Request::new(std::collections::BTreeMap::new(), cwd.to_path_buf()).unwrap();
+        let mut request =
+            Request::new(std::collections::BTreeMap::new(), cwd.to_path_buf()).unwrap();
         request.set_output("image");
         request.types = vec![ImageType::Qcow2];
         request

@@ -189,7 +189,8 @@ mod tests {
     }
 
     fn request(place: &Path) -> Request {
-        let mut request = Request::new(std::collections::BTreeMap::new(), place.to_path_buf()).unwrap();
+        let mut request =
+            Request::new(std::collections::BTreeMap::new(), place.to_path_buf()).unwrap();
         request.set_output("image");
         request.types = vec![ImageType::Qcow2];
         request

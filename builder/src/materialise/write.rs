@@ -74,10 +74,13 @@ impl Written {
     /// When a file system could not be written.
     pub fn check(&self, place: impl Fn(&str) -> Option<String>) -> Result<()> {
         let Some((name, why)) = &self.refused else { return Ok(()) };
-        Err(Failure::new(error::Kind::Build, match place(name) {
-            Some(place) => format!("{place}: {name}: {why}"),
-            None => format!("{name}: {why}"),
-        }))
+        Err(Failure::new(
+            error::Kind::Build,
+            match place(name) {
+                Some(place) => format!("{place}: {name}: {why}"),
+                None => format!("{name}: {why}"),
+            },
+        ))
     }
 }
 

@@ -99,6 +99,13 @@ impl<'a> LoopImage<'a> {
         list
     }
 
+    /// File systems that are made and mounted nowhere, but for those that
+    /// [`frame`] writes.
+    fn unmounted(&self) -> impl Iterator<Item = &'a Filesystem> {
+        let all = self.layout.filesystems.iter().filter(|f| f.mount_point.is_none());
+        all.filter(|f| !matches!(f.kind, FsKind::Swap | FsKind::Xfs))
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
@@ -321,6 +328,11 @@ impl<'a> LoopImage<'a> {
                     ours.push((filesystem, files));
                 }
             }
+        }
+        for filesystem in self.unmounted() {
+            let files = self.path(&format!("files-{}", filesystem.name));
+            std::fs::DirBuilder::new().mode(0o755).create(&files).map_err(io)?;
+            ours.push((filesystem, files));
         }
         self.mounts.unmount().map_err(privileged)?;
         self.devices.detach()?;
