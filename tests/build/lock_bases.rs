@@ -114,9 +114,20 @@ fn an_image_of_a_registry_is_locked_by_its_digest() -> Result<()> {
     updated(&env, &vars, [&one, &two])?;
     ensure!(member(&env.path("a.tar"), "./etc/mark")? == "two");
     // What it stands for is asked again, however short ago that was done.
-    push("three", &name)?;
+    let three = push("three", &name)?;
     ok(&run(&env, &["update", "base"], &vars)?)?;
     ensure!(member(&env.path("a.tar"), "./etc/mark")? == "three");
+    // Neither the cache nor the registry has it any more, and then the registry has it again.
+    let manifest = env.cache().join("blobs").join(three.replace(':', "/"));
+    let revisions = env.path("registry/docker/registry/v2/repositories/base/_manifests/revisions");
+    fs_err::remove_file(manifest)?;
+    fs_err::remove_dir_all(revisions.join(three.replace(':', "/")))?;
+    let none = build(&env, "imaged", &["--locked", "--refresh"], &vars)?;
+    ensure!(none.status == 5 && none.stderr.contains(&format!("{name}@{three}")), "{none:#?}");
+    ensure!(none.stderr.contains("the registry answers 404"), "{none:#?}");
+    push("three", &name)?;
+    ok(&build(&env, "imaged", &["--locked", "--refresh"], &vars)?)?;
+    same(&env.path("a.tar"), &env.path("b.tar"))?;
     // A lock without a base.
     let end = locked.find("[base.oci]").unwrap_or_default();
     let rest = locked[end..].split_once("\n\n").map_or("", |(_, rest)| rest);
@@ -285,7 +296,15 @@ fn a_published_image_is_locked_by_its_checksum() -> Result<()> {
     let said = format!("sha256:{gone}) is not in the cache");
     ensure!(offline.status == 5 && offline.stderr.contains(&said), "{offline:#?}");
     let other = build(&env, "publisher", &["--locked"], &vars)?;
-    ensure!(other.status == 6 && other.stderr.contains("the digest is"), "{other:#?}");
+    let said = format!("sha256:{gone}) has changed: the digest is sha256:");
+    ensure!(other.status == 5 && other.stderr.contains(&said), "{other:#?}");
+    // Nor has the publisher any.
+    let image = publisher.root.join("noble/current/noble-server-cloudimg-amd64.squashfs");
+    fs_err::rename(&image, env.path("away"))?;
+    let none = build(&env, "publisher", &["--locked"], &vars)?;
+    let said = format!("sha256:{gone}) is gone: the server answers 404");
+    ensure!(none.status == 5 && none.stderr.contains(&said), "{none:#?}");
+    fs_err::rename(env.path("away"), &image)?;
     fs_err::write(env.path("goldsmith.lock"), &locked)?;
     updated(&env, &vars, [&one, &two])?;
     ensure!(member(&env.path("a.tar"), "./etc/mark")? == "two");

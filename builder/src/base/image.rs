@@ -186,7 +186,7 @@ impl Bootstrap<'_> {
         }
         let Some(sums) = image.sums.as_deref() else {
             // Without checksums only the whole of it tells what it is.
-            let (_, sum) = self.fetch(&image.url, None)?;
+            let (_, sum) = self.fetch(&image.url, None).map_err(|error| fetch_failure(&error))?;
             return Ok(Source { url: image.url.clone(), sum, form, trust: Trust::Insecure });
         };
         let what = Publication { name, sums, signature };
@@ -201,7 +201,11 @@ impl Bootstrap<'_> {
     }
 
     /// Fetches an image, unless it is there.
-    fn fetch(&self, url: &str, sum: Option<&Sum>) -> Result<(PathBuf, Sum)> {
+    fn fetch(
+        &self,
+        url: &str,
+        sum: Option<&Sum>,
+    ) -> std::result::Result<(PathBuf, Sum), FetchError> {
         let what = url.rsplit('/').next().unwrap_or_default().to_owned();
         let told = std::cell::Cell::new(0);
         let progress = |done: u64, total: u64| {
@@ -211,9 +215,7 @@ impl Bootstrap<'_> {
             told.set(done);
             self.session.reporter.event(&Event::Transfer { what: what.clone(), done, total });
         };
-        self.client
-            .large(url, sum, LIMIT, &self.session.store.downloads(), &progress)
-            .map_err(|error| fetch_failure(&error))
+        self.client.large(url, sum, LIMIT, &self.session.store.downloads(), &progress)
     }
 
     /// The image's file, fetched unless it is there.
@@ -221,10 +223,15 @@ impl Bootstrap<'_> {
         if source.trust == Trust::Own {
             return self.own_file(source);
         }
-        if let Some(lock) = &self.session.lock {
+        let lock = self.session.lock.as_ref();
+        if let Some(lock) = lock {
             lock.need_image(source, &self.session.store.downloads())?;
         }
-        Ok(self.fetch(&source.url, Some(&source.sum))?.0)
+        let fetched = self.fetch(&source.url, Some(&source.sum));
+        fetched.map(|(path, _)| path).map_err(|error| {
+            let lost = lock.and_then(|lock| lock.lost_image(source, &error));
+            lost.unwrap_or_else(|| fetch_failure(&error))
+        })
     }
 
     /// A file of the user's; under a lock it must be the one that the lock was made with.

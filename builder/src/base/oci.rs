@@ -2,7 +2,7 @@
 
 use goldsmith_images::digest::Digest;
 use goldsmith_images::oci::{Platform, Reference, Run};
-use goldsmith_images::registry::{Pulled, Registry};
+use goldsmith_images::registry::{Pulled, Registry, RegistryError};
 use serde::{Deserialize, Serialize};
 
 use super::{BasePlan, Bootstrap, Origin, RELEASES_SECONDS, now};
@@ -113,7 +113,7 @@ impl Bootstrap<'_> {
             None => self
                 .registry()?
                 .look(store, reference, &platform)
-                .map_err(|error| registry_failure(&error))?,
+                .map_err(|error| self.refused(reference, locked, &error))?,
         };
         let made = found.config.created.as_deref();
         let made = made.and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
@@ -155,12 +155,25 @@ impl Bootstrap<'_> {
                 let what = missing.unwrap_or_default();
                 return Err(self.absent(&format!("{reference}: {what}"), image.locked));
             }
-            _ => crate::registry::pull(session, &self.registry()?, reference, &image.arch)?,
+            _ => {
+                let registry = self.registry()?;
+                let fetched = crate::registry::fetch(session, &registry, reference, &image.arch);
+                let fetched =
+                    fetched.map_err(|error| self.refused(reference, image.locked, &error))?;
+                crate::registry::keep(session, reference, &image.arch, fetched)?
+            }
         };
         let state = State { mnt: pulled.snapshots, ..State::default() };
         let named = reference.digest.unwrap_or(pulled.named);
         let data = serde_json::Value::String(named.to_string());
         Ok(Done { state, data, ran: true })
+    }
+
+    /// The failure for what a registry does not give; for what the lock names, that is drift.
+    fn refused(&self, reference: &Reference, locked: bool, error: &RegistryError) -> Failure {
+        let lock = self.session.lock.as_ref().filter(|_| locked);
+        let lost = lock.and_then(|lock| lock.lost_reference(reference, error));
+        lost.unwrap_or_else(|| registry_failure(error))
     }
 
     /// The failure for what would have to be fetched, and may not be.

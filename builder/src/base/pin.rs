@@ -82,7 +82,11 @@ impl Bootstrap<'_> {
         }
         let what = format!("{name} packages");
         let progress = Download { reporter: &self.session.reporter, what };
-        let failed = |error: DebianError| archive_failure(&error);
+        let failed = |error: DebianError| {
+            let lock = self.session.lock.as_ref();
+            let lost = lock.and_then(|lock| lock.lost_package(&found.packages, &error));
+            lost.unwrap_or_else(|| archive_failure(&error))
+        };
         debian::download(found, &self.client, &downloads, &progress).map_err(failed)
     }
 }

@@ -5,13 +5,14 @@
 //! same answers. Bases, which goldsmith fetches itself, are pinned by digest.
 //!
 //! [`document`] is the file, [`gate`] stands before the network of sandboxes, [`pins`] before
-//! what bases are made of, [`elements`] digests elements, [`record`] writes down what a build
-//! was made of, [`news`] asks what upstream has.
+//! what bases are made of, [`lost`] judges what upstream no longer gives, [`elements`] digests
+//! elements, [`record`] writes down what a build was made of, [`news`] asks what upstream has.
 
 mod classify;
 pub mod document;
 mod elements;
 pub mod gate;
+mod lost;
 pub mod news;
 pub mod pins;
 mod record;

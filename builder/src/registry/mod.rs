@@ -50,12 +50,23 @@ pub fn pull(
     reference: &Reference,
     arch: &str,
 ) -> Result<Image> {
+    let pulled = fetch(session, registry, reference, arch);
+    keep(session, reference, arch, pulled.map_err(|error| registry_failure(&error))?)
+}
+
+/// Fetches an image's blobs, unless they are there.
+///
+/// # Errors
+///
+/// When the registry does not give it, or not what was promised.
+pub fn fetch(
+    session: &Session,
+    registry: &Registry,
+    reference: &Reference,
+    arch: &str,
+) -> std::result::Result<Pulled, RegistryError> {
     let progress = Download { reporter: &session.reporter, what: reference.to_string() };
-    let platform = Platform::of_debian(arch);
-    let pulled = registry
-        .pull(&session.store, reference, &platform, &progress)
-        .map_err(|error| registry_failure(&error))?;
-    keep(session, reference, arch, pulled)
+    registry.pull(&session.store, reference, &Platform::of_debian(arch), &progress)
 }
 
 /// Unpacks the layers of an image that is in the store and gives it its name.

@@ -2,6 +2,7 @@
 //! packages, in Ubuntu's form, and signs.
 
 mod deb;
+mod drift;
 mod expired;
 mod overlap;
 
@@ -26,7 +27,7 @@ const DAY: &str = "20240601T000000";
 
 /// Packages without content: suite, component, control file, and fields that only the index
 /// has, which overrule the package's own.
-const STUBS: [(&str, &str, &str, &str); 5] = [
+const STUBS: [(&str, &str, &str, &str); 7] = [
     ("noble", "main", "Package: phased\nVersion: 1.0\n", ""),
     ("noble-updates", "main", "Package: phased\nVersion: 1.1\n", "Phased-Update-Percentage: 0\n"),
     ("noble", "universe", "Package: universal\nVersion: 1\nDepends: phased (>= 1.1)\n", ""),
@@ -42,6 +43,8 @@ const STUBS: [(&str, &str, &str, &str); 5] = [
         "Package: promoted\nVersion: 1\nPriority: optional\n",
         "Priority: required\n",
     ),
+    ("noble", "main", "Package: weighty\nVersion: 1\nPriority: important\n", ""),
+    ("noble", "main", "Package: unwanted\nVersion: 1\nPriority: important\n", ""),
 ];
 
 const BASE: &str = "debian:\n  suite: noble\n  components: main,universe\n  variant: minbase\n  \
@@ -190,7 +193,7 @@ fn an_archive_like_ubuntus_gives_its_packages() -> Result<()> {
     // Phases are for systems that run; a new one gets the newest, as from apt in a chroot.
     ensure!(package("phased").is_some_and(|text| text.contains("Version: 1.1\n")), "{status}");
     ensure!(package("universal").is_some() && package("promoted").is_some(), "{status}");
-    ensure!(package("overruled").is_none(), "{status}");
+    ensure!(package("overruled").is_none() && package("weighty").is_none(), "{status}");
     let states = status.lines().filter(|line| line.starts_with("Status: "));
     ensure!(states.clone().count() > 60, "{status}");
     ensure!(states.into_iter().all(|line| line == "Status: install ok installed"), "{status}");
