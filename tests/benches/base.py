@@ -21,6 +21,8 @@ here = os.path.dirname(os.path.abspath(__file__))
 account = pwd.getpwnam(user)
 work = f"{place}/rounds"
 cache = f"{work}/cache"
+# How many times as fast as mmdebstrap goldsmith is to be, and what it may take of memory, in MiB.
+FACTOR, MEMORY = 2, 256
 base = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": work, "LANG": "C.UTF-8"}
 
@@ -98,6 +100,14 @@ def table(result):
         walls = [run["wall"] for run in result["runs"][name]]
         print(f"| {name} | {row['wall']:.2f} ({min(walls):.2f} to {max(walls):.2f}) | "
               f"{row['wall'] / own:.2f} | {row['cpu']:.1f} | {row['rss_mib']:.0f} |")
+    print()
+    print("| target | wanted | measured | |")
+    print("|---|---|---|---|")
+    factor, peak = medians["mmdebstrap"]["wall"] / own, medians["goldsmith"]["rss_mib"]
+    print(f"| times faster than mmdebstrap | at least {FACTOR} | {factor:.2f} | "
+          f"{'met' if factor >= FACTOR else 'missed'} |")
+    print(f"| peak memory, MiB | under {MEMORY} | {peak:.0f} | "
+          f"{'met' if peak < MEMORY else 'missed'} |")
 
 
 def main():

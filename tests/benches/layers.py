@@ -12,6 +12,13 @@ import subprocess
 import sys
 import time
 
+import meter
+
+# What goldsmith is to be of others: the compression, the other program, the least factor.
+WANTED = [("gzip", "tar", 1), ("zstd", "tar", 1), ("gzip", "umoci", 1.5)]
+# What it may take of memory, in MiB.
+MEMORY = 256
+
 
 def run(*words, **options):
     done = subprocess.run(words, capture_output=True, text=True, **options)
@@ -71,11 +78,29 @@ def images(place, plain):
     return host, registry
 
 
-def timed(action):
-    os.sync()
-    begun = time.monotonic()
-    action()
-    return time.monotonic() - begun
+def table(result):
+    layer, runs = result["layer"], result["runs"]
+    print(f"{layer['bytes'] >> 20} MiB, {layer['files']} files, load {result['load']:.1f} at the start, "
+          f"{result['rounds']} rounds")
+    print("| layer | program | median s (range) | times goldsmith | CPU s | peak MiB |")
+    print("|---|---|---|---|---|---|")
+    medians = {side: {key: statistics.median(one[key] for one in all) for key in all[0]}
+               for side, all in runs.items()}
+    for side in sorted(runs, key=lambda side: side.split()[::-1]):
+        (name, kind), row = side.split(), medians[side]
+        walls = [one["wall"] for one in runs[side]]
+        factor = row["wall"] / medians[f"goldsmith {kind}"]["wall"]
+        print(f"| {kind} | {name} | {row['wall']:.2f} ({min(walls):.2f} to {max(walls):.2f}) | "
+              f"{factor:.2f} | {row['cpu']:.1f} | {row['rss_mib']:.0f} |")
+    print()
+    print("| target | wanted | measured | |")
+    print("|---|---|---|---|")
+    for kind, name, least in WANTED:
+        factor = medians[f"{name} {kind}"]["wall"] / medians[f"goldsmith {kind}"]["wall"]
+        print(f"| {kind}: times as fast as {name} | at least {least} | {factor:.2f} | "
+              f"{'met' if factor >= least else 'missed'} |")
+    peak = max(row["rss_mib"] for side, row in medians.items() if side.startswith("goldsmith"))
+    print(f"| peak memory, MiB | under {MEMORY} | {peak:.0f} | {'met' if peak < MEMORY else 'missed'} |")
 
 
 def main():
@@ -89,8 +114,12 @@ def main():
     def goldsmith(*words):
         return run(f"{place}/goldsmith", *words, env=env)
 
+    def measured(*words):
+        os.sync()
+        return meter.run(list(words), env, place, f"{place}/log")
+
     def pull(kind):
-        goldsmith("pull", f"{host}/layer:{kind}", "--plain-http", host)
+        return measured(f"{place}/goldsmith", "pull", f"{host}/layer:{kind}", "--plain-http", host)
 
     def forget():
         """The blobs stay, what was unpacked of them goes."""
@@ -104,10 +133,11 @@ def main():
     def tar(kind):
         os.mkdir(f"{place}/out")
         ending, option = {"gzip": ("gz", "-z"), "zstd": ("zst", "--zstd")}[kind]
-        run(*inside, "tar", option, "-xpf", f"{plain}.{ending}", "--numeric-owner", "-C", f"{place}/out")
+        return measured(*inside, "tar", option, "-xpf", f"{plain}.{ending}", "--numeric-owner",
+                        "-C", f"{place}/out")
 
     def umoci(_kind):
-        run("umoci", "unpack", "--rootless", "--image", f"{place}/layout:gzip", f"{place}/out")
+        return measured("umoci", "unpack", "--rootless", "--image", f"{place}/layout:gzip", f"{place}/out")
 
     try:
         sides = [("goldsmith", kind, pull, forget) for kind in ("gzip", "zstd")]
@@ -117,10 +147,10 @@ def main():
         for kind in ("gzip", "zstd"):
             pull(kind)
         forget()
-        times = {(name, kind): [] for name, kind, _, _ in sides}
+        runs = {f"{name} {kind}": [] for name, kind, _, _ in sides}
         for number in range(rounds):
             for name, kind, action, after in sides[number % len(sides):] + sides[:number % len(sides)]:
-                times[name, kind].append(timed(lambda: action(kind)))
+                runs[f"{name} {kind}"].append(action(kind))
                 after()
         goldsmith("store", "prune", "--max-size", "0")
     finally:
@@ -131,16 +161,11 @@ def main():
         "layer": {"bytes": os.path.getsize(plain), "files": count,
                   "gzip": os.path.getsize(plain + ".gz"), "zstd": os.path.getsize(plain + ".zst")},
         "load": load, "rounds": rounds, "processors": os.cpu_count(),
-        "seconds": {f"{name} {kind}": list for (name, kind), list in times.items()},
+        "runs": runs,
     }
     with open(f"{place}/layers.json", "w") as out:
         json.dump(result, out, indent=2)
-    print(f"{result['layer']['bytes'] >> 20} MiB, {count} files, load {load:.1f} at the start, {rounds} rounds")
-    print("| layer | program | median s (range) | times goldsmith |")
-    print("|---|---|---|---|")
-    for (name, kind), seconds in sorted(times.items(), key=lambda one: one[0][::-1]):
-        middle, own = statistics.median(seconds), statistics.median(times["goldsmith", kind])
-        print(f"| {kind} | {name} | {middle:.2f} ({min(seconds):.2f} to {max(seconds):.2f}) | {middle / own:.2f} |")
+    table(result)
 
 
 main()
