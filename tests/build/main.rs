@@ -12,6 +12,7 @@ mod cloud_image;
 mod codecs;
 mod concurrent;
 mod contract;
+mod directory;
 mod disks;
 mod elements;
 mod examples;

@@ -109,7 +109,11 @@ fn an_image_is_verified_and_laid_out_again() -> Result<()> {
     let none = goldsmith(&env, &["materialise", "w.oci", "-o", "e"])?;
     ensure!(none.status == 2 && none.stderr.contains("store ls"), "{none:#?}");
     let none = goldsmith(&env, &["materialise", "elements", "-o", "e"])?;
-    ensure!(none.status == 2 && none.stderr.contains("elements is no image layout"), "{none:#?}");
+    ensure!(
+        none.status == 2
+            && none.stderr.contains("elements is no image layout, holds no root file system"),
+        "{none:#?}"
+    );
 
     // What somebody changed afterwards is told: partition, path, attribute, hook.
     patch(&env.path("v.raw"), b"a telltale note", b"a telltale lie!")?;

@@ -3,6 +3,7 @@
 //! Every fault is made in a namespace of its own, so that a test that fails leaves nothing.
 
 mod container;
+mod directory;
 mod dpkg;
 mod full_disk;
 mod lacks;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let packaged = (!packaged).then_some("privileged: ignored, this is no Debian");
     let groups = [
         (container::CASES, programs),
+        (directory::CASES, loops),
         (dpkg::CASES, packaged),
         (full_disk::CASES, None),
         (lacks::CASES, None),

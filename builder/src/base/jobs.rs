@@ -1,6 +1,6 @@
 //! Namespace jobs of a bootstrap.
 
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use goldsmith_images::digest::Digesting;
@@ -97,8 +97,22 @@ struct Import {
 pub fn run_import(identity: &Identity, image: &Path, form: Form, root: &Path) -> Result<()> {
     let file = fs_err::File::open(image)
         .map_err(|error| Failure::wrap(Kind::Host, "the base image", &error))?;
+    run_import_from(identity, file.file().as_fd(), form, root)
+}
+
+/// The same of an open file, which is a pipe where the form is an archive's.
+///
+/// # Errors
+///
+/// As [`run_import`].
+pub fn run_import_from(
+    identity: &Identity,
+    image: BorrowedFd<'_>,
+    form: Form,
+    root: &Path,
+) -> Result<()> {
     let message = Import { form, root: root.to_path_buf() };
-    call(identity, "import-image", &message, &[file.file().as_fd()])
+    call(identity, "import-image", &message, &[image])
 }
 
 /// The job's body.

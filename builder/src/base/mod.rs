@@ -2,6 +2,7 @@
 
 mod archive;
 pub mod containerfile;
+mod directory;
 mod emulator;
 mod form;
 mod image;

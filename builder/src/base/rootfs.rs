@@ -10,7 +10,7 @@ use goldsmith_images::oci::{
 use goldsmith_images::registry::Source;
 use goldsmith_images::store::SnapshotId;
 
-use super::{BasePlan, Bootstrap, Origin};
+use super::{BasePlan, Bootstrap, Origin, directory};
 use crate::element::base_yaml::{Image, Oci};
 use crate::error::{Failure, Kind, Result};
 use crate::phase::cache::{Done, Recipe};
@@ -31,13 +31,20 @@ pub(super) enum FinishedTree {
         /// Its layers, bottom first.
         layers: Vec<LayerBlob>,
     },
+    /// A directory, as it was listed.
+    Directory {
+        /// Its path.
+        path: PathBuf,
+        /// What tells whether it is still the same.
+        fingerprint: String,
+    },
     /// In the store, bottom first.
     Stored(Vec<SnapshotId>),
 }
 
 impl Bootstrap<'_> {
     /// Plans the tree that `reference` names: a file (an OCI archive, an archive of a tree, a
-    /// disk), a directory that is an image layout, else an image that the store knows by that name,
+    /// disk), a directory that is an image layout or a root file system, else an image that the store knows by that name,
     /// else one of a registry. What does not say when it was made is of the time `epoch`.
     ///
     /// # Errors
@@ -56,13 +63,19 @@ impl Bootstrap<'_> {
         if path.is_dir() && path.join("oci-layout").is_file() {
             return self.plan_oci_image(&path, arch, epoch);
         }
+        if path.join("etc").is_dir() {
+            return self.plan_directory(path, arch);
+        }
         let refs = self.session.store.refs().map_err(|error| store_failure(&error))?;
         if let Some(found) = refs.into_iter().find(|found| found.name == reference) {
             return Ok(stored(reference, found.snapshots, epoch));
         }
         if !reference.contains('/') || path.is_dir() {
-            let what = if path.is_dir() { "no image layout" } else { "no file" };
-            let message = format!("{reference} is {what}, and no image that the cache knows");
+            let what = match path.is_dir() {
+                true => "no image layout, holds no root file system (with /etc),",
+                false => "no file",
+            };
+            let message = format!("{reference} is {what} and no image that the cache knows");
             return Err(Failure::new(Kind::Usage, message)
                 .hint("`goldsmith store ls` lists what the cache knows; an image of a registry is HOST/REPOSITORY:TAG"));
         }
@@ -109,11 +122,52 @@ impl Bootstrap<'_> {
         })
     }
 
+    /// A directory that the user filled.
+    fn plan_directory(&self, path: PathBuf, arch: &str) -> Result<BasePlan> {
+        if self.session.store.root().starts_with(&path) {
+            let cache = self.session.store.root().display();
+            let message = format!("{}: the cache, {cache}, lies in it", path.display());
+            return Err(Failure::new(Kind::Usage, message)
+                .hint("name another one by GOLDSMITH_CACHE: nothing may change while it is read"));
+        }
+        let listed = directory::list(&path)?;
+        for (paths, what) in [
+            (&listed.sockets, "sockets, left out"),
+            (&listed.mounts, "mounted here, its content left out"),
+        ] {
+            if let Some(first) = paths.first() {
+                let first = crate::report::printable(first);
+                let more = match paths.len() {
+                    1 => String::new(),
+                    count => format!(" and {} more", count - 1),
+                };
+                let text = format!("{}: /{first}{more}: {what}", path.display());
+                self.session.reporter.warn(text);
+            }
+        }
+        let fingerprint = listed.fingerprint();
+        let key = KeyBuilder::new("directory")
+            .part("importer", super::IMPORTER)
+            .part("listed", &fingerprint)
+            .finish();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Ok(BasePlan {
+            recipe: Recipe { name: NAME.to_owned(), key, networked: false },
+            // As for an archive of it.
+            epoch: None,
+            reference: format!("directory:{name}/{arch}"),
+            origin: Origin::Finished(FinishedTree::Directory { path, fingerprint }),
+        })
+    }
+
     /// Has the tree in the store; the layers of an archive are verified.
     pub(super) fn lay_down(&self, tree: &FinishedTree) -> Result<Done> {
         let mnt = match tree {
             FinishedTree::Stored(snapshots) => snapshots.clone(),
             FinishedTree::Image { path, layers } => self.unpack_image(path, layers)?,
+            FinishedTree::Directory { path, fingerprint } => {
+                vec![directory::import(self.session, NAME, path, fingerprint)?]
+            }
         };
         Ok(Done { state: State { mnt, ..State::default() }, ..Done::default() })
     }

@@ -11,8 +11,8 @@ use crate::error::{Failure, Kind, Result};
 #[derive(Debug, Args)]
 pub struct MaterialiseArgs {
     /// The finished tree: an OCI archive or layout or an archive that `build -t oci`, `-t oci-dir`
-    /// or `-t tar` wrote, a name that `store ls` lists, or an image of a registry
-    /// (HOST/REPOSITORY:TAG)
+    /// or `-t tar` wrote, a directory that holds a root file system, a name that `store ls` lists,
+    /// or an image of a registry (HOST/REPOSITORY:TAG)
     #[arg(value_name = "TREE")]
     tree: String,
     /// The elements that made it: they say how the disk is divided; none of their hooks runs

@@ -6,6 +6,7 @@
 
 mod archives;
 mod content;
+mod directory;
 mod merge;
 mod normalise;
 pub(crate) mod notes;
@@ -24,6 +25,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 pub use archives::{Archives, Packing};
 pub(crate) use content::FileReader;
+pub use directory::{Directory, DirectoryError};
 pub use merge::MergeError;
 pub(crate) use merge::opaque;
 pub use normalise::{Affected, Normalise};
