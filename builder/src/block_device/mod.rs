@@ -6,10 +6,12 @@
 //! order        what lies on what             able     what cannot be written
 //! layout       on a disk of a given size     place    partitions and extents
 //! answers      what hooks are told           show, picture, resolved: what people are shown
+//! boot_places  what starts the disk
 //! ```
 
 mod able;
 mod answers;
+mod boot_places;
 pub mod boot_record;
 mod bootable;
 mod config;

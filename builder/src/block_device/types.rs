@@ -35,6 +35,15 @@ pub(super) fn is_bios_boot(partition: &PartitionNode) -> bool {
     partition.kind.as_deref().and_then(type_guid::parse) == Some(type_guid::BIOS_BOOT)
 }
 
+/// Whether firmware looks for EFI programs there.
+pub(super) fn is_esp(partition: &PartitionNode, gpt: bool) -> bool {
+    let code = partition.kind.as_deref();
+    match gpt {
+        true => code.and_then(type_guid::parse) == Some(type_guid::ESP),
+        false => code.and_then(byte) == Some(mbr_type::ESP),
+    }
+}
+
 /// A hexadecimal byte, `0x83` or `83`.
 fn byte(code: &str) -> Option<u8> {
     let digits = code.strip_prefix("0x").or_else(|| code.strip_prefix("0X")).unwrap_or(code);

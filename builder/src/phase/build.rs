@@ -21,9 +21,6 @@ use crate::materialise::complete::Finished;
 use crate::materialise::{beside, jobs, outputs, unvouched};
 use crate::request::{Backend, Request};
 
-/// Beginnings of paths: a kernel, then programs of LVM.
-const LVM_FILES: [&str; 4] = ["boot/vmlinuz", "usr/sbin/lvm", "sbin/lvm", "usr/bin/lvm"];
-
 /// Everything that steps need, once base and tools are there.
 pub(super) struct Build<'a> {
     pub(super) session: &'a Session,
@@ -207,7 +204,7 @@ impl Build<'_> {
             let disk = &self.prepared.disk;
             let wanted = jobs::Wanted {
                 mounts: disk.mounts(),
-                names: LVM_FILES.map(str::to_owned).to_vec(),
+                names: self.boot_files(),
                 ..jobs::Wanted::default()
             };
             let measured = jobs::run_measure(&self.session.identity, layers.clone(), wanted)?;
@@ -223,9 +220,7 @@ impl Build<'_> {
             );
             if self.request.types.iter().any(|kind| kind.is_disk()) {
                 disk.check_content(size, &measured.mounts)?;
-                if let [kernel, lvm @ ..] = measured.present.as_slice() {
-                    disk.check_boots(*kernel, lvm.contains(&true))?;
-                }
+                self.check_boots(&measured.present)?;
             }
             let mut state = State { mounts: Vec::new(), ..before.state.clone() };
             let pending = self.session.pending()?;

@@ -1,3 +1,4 @@
+mod boot_places;
 mod disks;
 mod errors;
 mod read_only;
