@@ -99,7 +99,7 @@ mod tests {
     fn a_lost_package_is_drift_and_a_dead_server_is_not() {
         let place = tempfile::tempdir().unwrap();
         let store = goldsmith_images::store::Store::open(place.path()).unwrap();
-        let request = Request::new(std::collections::BTreeMap::new(), "/".into());
+        let request = Request::new(std::collections::BTreeMap::new(), "/".into()).unwrap();
         let document = Document::example();
         let lock = Lock::follow(&document, Path::new("x.lock"), &request, &store).unwrap();
         let package = document.tools.resolution().packages.remove(0);
