@@ -68,6 +68,14 @@ expect 'source of a volume' 0 '/dev/mapper/vg-lv_srv ext4' "$shims/findmnt" -no 
 expect 'label of a volume' 0 srv "$shims/blkid" -s LABEL -o value /dev/mapper/vg-lv_srv
 expect 'drive of a logical partition' 0 '(hd0,gpt6)' "$shims/grub-probe" -t drive /var
 
+# Devices that are real: GRUB's own programs would ask device-mapper about volumes.
+cp "$GOLDSMITH_BOOT/facts" "$work/facts"
+echo backend=loop >> "$GOLDSMITH_BOOT/facts"
+expect 'abstraction on a real device' 0 lvm \
+    "$shims/grub-probe" --device /dev/mapper/vg-lv_srv --target=abstraction
+expect 'device beside a volume' 0 /dev/mapper/loop0p3 "$shims/grub-probe" --target=device /
+cp "$work/facts" "$GOLDSMITH_BOOT/facts"
+
 # File systems that GRUB does not read, or not find; and what has no names.
 cp "$GOLDSMITH_BOOT/facts" "$work/facts"
 sed -i -e 's/^fs.2.type=.*/fs.2.type=squashfs/' -e '/^fs.2.lvm/d' -e 's/^fs.2.\(uuid\|label\)=.*/fs.2.\1=/' \
