@@ -6,6 +6,7 @@
 //! codec, never on the number of threads or their speed.
 
 mod codec;
+mod deflate;
 mod pipeline;
 
 use std::collections::HashMap;
