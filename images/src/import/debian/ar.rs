@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use super::memory::Memory;
+
 /// Calls `each` with the name and content of every member.
 pub(super) fn members(
     mut input: impl Read,
@@ -38,14 +40,15 @@ pub(super) fn members(
     }
 }
 
-/// Unpacks a member by the ending of its name.
+/// Unpacks a member by the ending of its name, as soon as `memory` has room for that.
 pub(super) fn decompress<'a>(
     name: &str,
     content: &'a mut dyn Read,
+    memory: &'a Memory,
 ) -> io::Result<Box<dyn Read + 'a>> {
     match name.rsplit('.').next() {
-        Some("xz") => Ok(Box::new(crate::xz::unpack(content)?)),
-        Some("zst") => Ok(Box::new(zstd::stream::read::Decoder::new(content)?)),
+        Some("xz") => memory.xz(content),
+        Some("zst") => memory.zstd(content),
         Some("gz") => Ok(Box::new(flate2::read::GzDecoder::new(content))),
         Some("tar") => Ok(Box::new(content)),
         _ => Err(io::Error::new(io::ErrorKind::Unsupported, format!("the compression of {name}"))),
@@ -61,7 +64,9 @@ mod tests {
         let packed = crate::xz::tests::with_dictionary;
         let read = |bytes: Vec<u8>| {
             let (mut bytes, mut text) = (bytes.as_slice(), String::new());
-            decompress("data.tar.xz", &mut bytes).unwrap().read_to_string(&mut text).map(|_| text)
+            let memory = Memory::of_one();
+            let mut stream = decompress("data.tar.xz", &mut bytes, &memory).unwrap();
+            stream.read_to_string(&mut text).map(|_| text)
         };
         assert_eq!(read(packed(b"content", 26)).unwrap(), "content");
         assert!(read(packed(b"content", 28)).unwrap_err().to_string().contains("128 MiB"));

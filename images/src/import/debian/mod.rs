@@ -9,6 +9,7 @@ mod ar;
 mod archive_keys;
 mod database;
 mod index;
+mod memory;
 mod overlap;
 mod pool;
 mod relation;

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::ar;
 use super::database::{self, Unpacked};
+use super::memory::Memory;
 use super::overlap;
 use crate::layer::{
     Attributes, ExtractError, Limits, Listed, RootWriter, WriteError, extract_where,
@@ -85,9 +86,13 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
         writer.symlink(name.as_bytes(), target.as_bytes(), &link)?;
     }
     writer.finish()?;
-    let one = |package: &'_ PathBuf| unpack_one(package, root, &|_| true);
-    let beside: Result<Vec<_>, UnpackError> = packages.par_iter().map(one).collect();
-    // Two that write the same file may have met; one after the other they do not.
+    let all = Memory::of_all();
+    let beside = packages.par_iter().map(|package| unpack_one(package, root, &|_| true, &all));
+    let beside: Result<Vec<_>, UnpackError> = beside.collect();
+    let alone = Memory::of_one();
+    let one = |package: &'_ PathBuf| unpack_one(package, root, &|_| true, &alone);
+    // Two that write the same file may have met, or one has a dictionary that its first bytes
+    // say nothing of; one after the other they are no trouble.
     let unpacked = match beside {
         Ok(unpacked) => unpacked,
         Err(_) => packages.iter().map(one).collect::<Result<Vec<_>, UnpackError>>()?,
@@ -106,14 +111,14 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
     // First whole, so that a package's hard links lead to its own file whoever has its name.
     for (package, file) in packages.iter().zip(&files) {
         if !package.lost.is_empty() || !package.late.is_empty() {
-            unpack_one(file, root, &|_| true)?;
+            unpack_one(file, root, &|_| true, &alone)?;
         }
     }
     for again in again {
         // Once more: what is its own may have been written over.
         let package = &packages[again];
         let own = |path: &[u8]| !package.lost.contains(path) && !package.late.contains(path);
-        unpack_one(files[again], root, &own)?;
+        unpack_one(files[again], root, &own, &alone)?;
     }
     // Whatever a package put there.
     writer.clear(LATE.as_bytes())?;
@@ -127,7 +132,7 @@ pub fn unpack(packages: &[PathBuf], root: &Path, arch: &str) -> Result<(), Unpac
         if aside != fs_err::canonicalize(root).map_err(failed)?.join(&inside) {
             return Err(failed(io::Error::other(format!("{LATE} lies behind a link"))));
         }
-        unpack_one(file, &aside, &|path| package.late.contains(path))?;
+        unpack_one(file, &aside, &|path| package.late.contains(path), &alone)?;
         for path in &package.late {
             let path = std::ffi::OsStr::from_bytes(path);
             if fs_err::symlink_metadata(aside.join(path)).is_err() {
@@ -150,6 +155,7 @@ fn unpack_one(
     package: &Path,
     root: &Path,
     wanted: &dyn Fn(&[u8]) -> bool,
+    memory: &Memory,
 ) -> Result<(Unpacked, Directories), UnpackError> {
     let malformed = |source| UnpackError::Package { path: package.to_path_buf(), source };
     let file = fs_err::File::open(package).map_err(malformed)?;
@@ -158,9 +164,9 @@ fn unpack_one(
     let mut failed = None;
     ar::members(io::BufReader::with_capacity(1 << 16, file), |name, content| {
         if name.starts_with("control.tar") {
-            control = read_control(&mut ar::decompress(name, content)?)?;
+            control = read_control(&mut ar::decompress(name, content, memory)?)?;
         } else if name.starts_with("data.tar") {
-            let mut stream = ar::decompress(name, content)?;
+            let mut stream = ar::decompress(name, content, memory)?;
             let limits = Limits { whiteouts: false, ..Limits::default() };
             match lay_down(&mut stream, root, &limits, wanted) {
                 Ok(done) => laid = done,
@@ -221,12 +227,12 @@ fn read_control(stream: &mut dyn Read) -> io::Result<BTreeMap<String, Vec<u8>>> 
 pub fn copy_file(package: &Path, name: &str, to: &mut impl io::Write) -> Result<(), UnpackError> {
     let malformed = |source| UnpackError::Package { path: package.to_path_buf(), source };
     let file = fs_err::File::open(package).map_err(malformed)?;
-    let mut found = false;
+    let (mut found, memory) = (false, Memory::of_one());
     ar::members(io::BufReader::with_capacity(1 << 16, file), |member, content| {
         if !member.starts_with("data.tar") || found {
             return Ok(());
         }
-        let mut archive = tar::Archive::new(ar::decompress(member, content)?);
+        let mut archive = tar::Archive::new(ar::decompress(member, content, &memory)?);
         for entry in archive.entries()? {
             let mut entry = entry?;
             let path = entry.path_bytes();
