@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use goldsmith_images::layer;
+use goldsmith_images::layer::{self, Growth};
 use goldsmith_images::read::container::{Compression, Container, FRONT, decompress};
 use goldsmith_images::read::{Format, Medium, Qcow2, Qcow2Error, RawFile, System, SystemError};
 use goldsmith_images::tree::Tree;
 
 use crate::error::{Failure, Kind, Result};
 
-/// The largest disk that is unpacked from a compressed file.
+/// The largest disk that is unpacked from a compressed file, holes included.
 const UNPACKED: u64 = 1 << 40;
 /// The most that is read of one directory of an archive: it is kept in memory.
 const SELECTED: u64 = 2 << 30;
@@ -132,6 +132,7 @@ fn unpacked(mut file: fs_err::File, compression: Compression, scratch: &Path) ->
         let failure = Failure::wrap(Kind::Verification, "the compressed file", &error);
         failure.on_full_disk("unpacking the image", scratch, &["free some, or use another -d"])
     };
+    let most = Growth::STORED.of(file.metadata().map_err(failed)?.len());
     let mut start = Vec::new();
     decompress(&mut file, compression)
         .and_then(|stream| stream.take(FRONT as u64).read_to_end(&mut start))
@@ -150,7 +151,7 @@ fn unpacked(mut file: fs_err::File, compression: Compression, scratch: &Path) ->
     let plain = temporary(scratch)?;
     let to = fs_err::File::from_parts(plain.reopen().map_err(failed)?, plain.path());
     let mut stream = decompress(&mut file, compression).map_err(failed)?;
-    copy_sparsely(&mut stream, &to).map_err(failed)?;
+    copy_sparsely(&mut stream, &to, most).map_err(failed)?;
     let plain_file = fs_err::File::open(plain.path()).map_err(failed)?;
     contents(plain_file, plain.path(), scratch)
 }
@@ -162,10 +163,15 @@ fn temporary(scratch: &Path) -> Result<tempfile::NamedTempFile> {
     })
 }
 
-/// Writes a stream to an empty file, zeros as holes.
-pub(crate) fn copy_sparsely(stream: &mut impl Read, mut to: &fs_err::File) -> std::io::Result<()> {
+/// Writes a stream to an empty file, zeros as holes, which cost nothing: of all else there may be
+/// `most` bytes.
+pub(crate) fn copy_sparsely(
+    stream: &mut impl Read,
+    mut to: &fs_err::File,
+    most: u64,
+) -> std::io::Result<()> {
     let mut block = Vec::with_capacity(1 << 16);
-    let mut size = 0;
+    let (mut size, mut stored) = (0, 0);
     loop {
         block.clear();
         stream.take(1 << 16).read_to_end(&mut block)?;
@@ -178,9 +184,16 @@ pub(crate) fn copy_sparsely(stream: &mut impl Read, mut to: &fs_err::File) -> st
         }
         if block.iter().all(|&byte| byte == 0) {
             to.seek(SeekFrom::Start(size))?;
-        } else {
-            to.write_all(&block)?;
+            continue;
         }
+        stored += block.len() as u64;
+        if stored > most {
+            return Err(std::io::Error::other(format!(
+                "it unpacks to more than {most} bytes that are no holes, too much for its size; if \
+                 you trust it, decompress it yourself and take the plain file"
+            )));
+        }
+        to.write_all(&block)?;
     }
 }
 
@@ -290,5 +303,26 @@ impl Archive {
     fn tree(&mut self, below: &[u8]) -> Result<Tree> {
         layer::select(self.stream()?, below, SELECTED)
             .map_err(|error| Failure::wrap(Kind::Verification, "the archive", &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Zeros cost nothing, however many there are; what is stored does.
+    #[test]
+    fn i11_a_bomb_is_told_from_a_sparse_disk_by_what_is_stored() {
+        let copied = |stream: &mut dyn Read, most: u64| {
+            let to = fs_err::File::from_parts(tempfile::tempfile().unwrap(), "x");
+            copy_sparsely(&mut Box::new(stream), &to, most).map(|()| to.metadata().unwrap())
+        };
+        let zeros = || std::io::repeat(0).take(1 << 30);
+        let data = |count: u64| std::io::repeat(7).take(count);
+        let mut honest = data(1 << 16).chain(zeros()).chain(data(1 << 16));
+        let made = copied(&mut honest, 2 << 16).unwrap();
+        assert_eq!(made.len(), (1 << 30) + (2 << 16));
+        let error = copied(&mut data((2 << 16) + 1), 2 << 16).unwrap_err();
+        assert!(error.to_string().contains("more than 131072 bytes"), "{error}");
     }
 }

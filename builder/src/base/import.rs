@@ -4,7 +4,7 @@ use std::io::{BufReader, BufWriter, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use goldsmith_images::layer::{Limits, RootWriter, extract};
+use goldsmith_images::layer::{ExtractError, Growth, Limits, RootWriter, extract};
 use goldsmith_images::read::container::decompress;
 use goldsmith_images::read::{Format, Medium, Qcow2, RawFile, System};
 use goldsmith_images::tree::Tree;
@@ -15,34 +15,50 @@ use crate::disk_image;
 
 type Result<T> = std::result::Result<T, String>;
 
-/// Unpacks the system of an image into `root`, which is made.
+/// What to do about an image that is honest and grows too much all the same.
+const TRUST: &str =
+    "too much for its size; if you trust it, decompress it yourself and take the plain file";
+
+/// Unpacks the system of an image into `root`, which is made. What is stored of it is in proportion
+/// to the image.
 pub(super) fn unpack(file: fs_err::File, form: Form, root: &Path) -> Result<()> {
+    grow(file, form, root, Growth::STORED)
+}
+
+fn grow(file: fs_err::File, form: Form, root: &Path, growth: Growth) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     fs_err::create_dir(root).map_err(|error| error.to_string())?;
     // An archive need not say what its root is like.
     let usual = std::fs::Permissions::from_mode(0o755);
     fs_err::set_permissions(root, usual).map_err(|error| error.to_string())?;
     let mut writer = RootWriter::open(root).map_err(|error| chain(&error))?;
+    let stored = growth.of(file.metadata().map_err(|error| error.to_string())?.len());
     // Names that mean something in layers are files like all others here.
-    let limits = Limits { whiteouts: false, list: false, ..Limits::default() };
+    let limits = Limits { stored, whiteouts: false, list: false, ..Limits::default() };
+    let extract = |stream: Box<dyn Read>, writer: &mut RootWriter| {
+        extract(stream, writer, &limits).map_err(|error| match error {
+            ExtractError::TooLarge { .. } => format!("{}; {TRUST}", chain(&error)),
+            _ => chain(&error),
+        })
+    };
     if form.shape == Shape::Tar {
         let stream: Box<dyn Read> = match form.compression {
             None => Box::new(BufReader::with_capacity(1 << 17, file)),
             Some(method) => decompress(file, method).map_err(|error| error.to_string())?,
         };
-        extract(stream, &mut writer, &limits).map_err(|error| chain(&error))?;
+        extract(stream, &mut writer)?;
         if fs_err::symlink_metadata(root.join("etc")).is_err() {
             return Err("the archive holds no root file system (with /etc)".to_owned());
         }
     } else {
         let scratch = root.parent().unwrap_or(root);
-        let tree = tree(file, form, scratch)?;
+        let tree = tree(file, form, scratch, stored)?;
         let (reader, pipe) = std::io::pipe().map_err(|error| error.to_string())?;
         std::thread::scope(|scope| {
             let written = scope.spawn(|| tree.write_tar(BufWriter::with_capacity(1 << 17, pipe)));
             // The reader goes when this fails, and then the other side does, too.
             let reader = BufReader::with_capacity(1 << 17, reader);
-            let extracted = extract(reader, &mut writer, &limits).map_err(|error| chain(&error));
+            let extracted = extract(Box::new(reader), &mut writer);
             let written = written.join().unwrap_or_else(|_panic| {
                 Err(std::io::Error::other("the thread that reads the image panicked"))
             });
@@ -59,7 +75,7 @@ pub(super) fn unpack(file: fs_err::File, form: Form, root: &Path) -> Result<()> 
 }
 
 /// The tree of a disk. What it is, its form says: nothing is tried.
-fn tree(file: fs_err::File, form: Form, scratch: &Path) -> Result<Tree> {
+fn tree(file: fs_err::File, form: Form, scratch: &Path, stored: u64) -> Result<Tree> {
     let text = |error: std::io::Error| chain(&error);
     let file = match form.compression {
         None => file,
@@ -67,7 +83,7 @@ fn tree(file: fs_err::File, form: Form, scratch: &Path) -> Result<Tree> {
             let plain = tempfile::tempfile_in(scratch).map_err(text)?;
             let plain = fs_err::File::from_parts(plain, "the unpacked image");
             let mut stream = decompress(file, method).map_err(text)?;
-            disk_image::copy_sparsely(&mut stream, &plain).map_err(text)?;
+            disk_image::copy_sparsely(&mut stream, &plain, stored).map_err(text)?;
             plain
         }
     };
@@ -167,6 +183,67 @@ mod tests {
                     fs_err::write(to, bytes).unwrap();
                 });
                 assert!(done.is_err() && names.is_empty(), "{text} as {form}: {names:?}");
+            }
+        }
+    }
+
+    /// What `packer` makes of a file.
+    fn packed(packer: &str, plain: &Path, to: &Path) {
+        let file = fs_err::File::open(plain).unwrap().into_parts().0;
+        let out = fs_err::File::create(to).unwrap().into_parts().0;
+        let status = Command::new(packer).arg("-c").stdin(file).stdout(out).status().unwrap();
+        assert!(status.success(), "{packer}");
+    }
+
+    // I11: a bomb of each compression and, beside it, what looks most like it: a disk or a file that
+    // is nearly all hole and is compressed as well.
+    #[test]
+    fn i11_images_that_grow_beyond_measure_are_refused() {
+        let growth = Growth { times: 16, always: 4 << 20 };
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        ext4(&path("honest"));
+        fs_err::OpenOptions::new()
+            .write(true)
+            .open(path("honest"))
+            .unwrap()
+            .set_len(64 << 20)
+            .unwrap();
+        fs_err::write(path("bomb"), vec![b'x'; 16 << 20]).unwrap();
+        fs_err::create_dir_all(path("tree/etc")).unwrap();
+        let large = fs_err::File::create(path("tree/etc/large")).unwrap();
+        large.set_len(64 << 20).unwrap();
+        let tar = |to: &str, more: &[&str]| {
+            let (to, tree) = (path(to).display().to_string(), path("tree").display().to_string());
+            run("tar", &[more, &["-cf", to.as_str(), "-C", tree.as_str(), "."]].concat());
+        };
+        tar("honest.tar", &["--sparse"]);
+        tar("bomb.tar", &[]);
+        for (form, packer, plain) in [
+            ("raw.gz", "gzip", ""),
+            ("raw.xz", "xz", ""),
+            ("raw.zst", "zstd", ""),
+            ("tar.gz", "gzip", ".tar"),
+            ("tar.xz", "xz", ".tar"),
+            ("tar.zst", "zstd", ".tar"),
+        ] {
+            for (what, good) in [("honest", true), ("bomb", false)] {
+                let image = path("image");
+                packed(packer, &path(&format!("{what}{plain}")), &image);
+                let root = path("root");
+                let file = fs_err::File::open(&image).unwrap();
+                let done = grow(file, Form::parse(form).unwrap(), &root, growth);
+                match done {
+                    Ok(()) => assert!(good, "{form}: a bomb"),
+                    Err(error) => {
+                        assert!(
+                            !good && error.contains("bytes that are no holes"),
+                            "{form}: {error}"
+                        );
+                        assert!(error.contains("decompress it yourself"), "{error}");
+                    }
+                }
+                fs_err::remove_dir_all(&root).unwrap();
             }
         }
     }

@@ -8,6 +8,7 @@ use rustix::fs::{FileType, makedev};
 use super::acl;
 use super::archive::{ArchiveError, Member, MemberKind, Reader};
 use super::attributes::Attributes;
+use super::growth::Growth;
 use super::writer::{RootWriter, WriteError};
 
 /// How much a stream may bring.
@@ -17,6 +18,10 @@ pub struct Limits {
     pub entries: u64,
     /// The most bytes of content.
     pub bytes: u64,
+    /// The most bytes of content that are stored: holes are not.
+    pub stored: u64,
+    /// How much the stream of a layer may unpack to.
+    pub growth: Growth,
     /// Whether names beginning with `.wh.` are whiteouts (OCI layer specification).
     pub whiteouts: bool,
     /// Whether paths are listed, which takes memory for each.
@@ -26,7 +31,14 @@ pub struct Limits {
 impl Default for Limits {
     /// Generous for an operating system, small for a bomb.
     fn default() -> Self {
-        Self { entries: 4_000_000, bytes: 1 << 40, whiteouts: true, list: true }
+        Self {
+            entries: 4_000_000,
+            bytes: 1 << 40,
+            stored: 1 << 40,
+            growth: Growth::STREAM,
+            whiteouts: true,
+            list: true,
+        }
     }
 }
 
@@ -37,6 +49,8 @@ pub struct Extracted {
     pub entries: u64,
     /// How many bytes of content.
     pub bytes: u64,
+    /// How many of them are stored.
+    pub stored: u64,
     /// Every path but whiteouts, in the stream's order, where they are listed; what was passed
     /// over among them.
     pub paths: Vec<Listed>,
@@ -283,6 +297,15 @@ fn place<R: Read>(
             done.bytes = done.bytes.saturating_add(member.size);
             if done.bytes > limits.bytes {
                 return Err(ExtractError::TooLarge { what: "bytes", limit: limits.bytes });
+            }
+            let stored = match &member.map {
+                None => member.size,
+                Some(map) => map.iter().map(|segment| segment.length).sum(),
+            };
+            done.stored = done.stored.saturating_add(stored);
+            if done.stored > limits.stored {
+                let what = "bytes that are no holes";
+                return Err(ExtractError::TooLarge { what, limit: limits.stored });
             }
             let mut content = reader.content();
             match &member.map {

@@ -58,11 +58,6 @@ pub enum UnpackError {
     Write(#[from] WriteError),
 }
 
-/// How many times its own size a layer may unpack to; gzip's best is a thousand.
-const RATIO: u64 = 16_384;
-/// What any layer may unpack to.
-const ALWAYS: u64 = 1 << 30;
-
 /// Unpacks `blob` below `root`, which lies on the `lowers`, bottom first, in one pass: one thread
 /// reads and unpacks, one digests, and this one writes.
 ///
@@ -86,7 +81,7 @@ pub fn unpack(
     let compressed = Digesting::new(blob.take(size.saturating_add(1)));
     let decoder =
         Decoder::new(Compression::of(&layer.blob.media_type)?, compressed).map_err(read)?;
-    let most = size.saturating_mul(RATIO).max(ALWAYS).min(limits.bytes);
+    let most = limits.growth.of(size).min(limits.bytes);
     let mut writer = RootWriter::open(root)?;
     let panicked = |_panic| read(io::Error::other("a thread that reads it panicked"));
     let (extracted, bounded, diff_id) = std::thread::scope(|scope| {

@@ -203,6 +203,27 @@ fn i11_a_bomb_stops_at_the_limit() {
     assert!(site.exists("f3") && !site.exists("f4"));
 }
 
+/// What is stored costs something, and zeros that are stored do, too; holes do not.
+#[test]
+fn i11_holes_count_for_nothing_and_zeros_that_are_stored_do() {
+    let source = tempfile::tempdir().unwrap();
+    let file = fs_err::File::create(source.path().join("holes")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(file.file(), b"data", 4 << 20).unwrap();
+    file.set_len(16 << 20).unwrap();
+    let archive = |more: &[&str]| {
+        let mut tar = std::process::Command::new("tar");
+        tar.arg("--create").args(more).arg("--directory").arg(source.path()).arg("holes");
+        tar.output().unwrap().stdout
+    };
+    let limits = Limits { stored: 1 << 20, ..Limits::default() };
+    let honest = Site::new().extract_with(&archive(&["--sparse"])[..], &limits).unwrap();
+    assert_eq!(honest.bytes, 16 << 20);
+    assert!((4..=64 << 10).contains(&honest.stored), "{}", honest.stored);
+    let error = Site::new().extract_with(&archive(&[])[..], &limits).unwrap_err();
+    let what = "bytes that are no holes";
+    assert!(matches!(error, ExtractError::TooLarge { what: told, .. } if told == what), "{error}");
+}
+
 #[test]
 fn i11_entries_are_counted_whiteouts_too() {
     let limits = Limits { entries: 50, ..Limits::default() };

@@ -3,7 +3,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::digest::Digest;
-use crate::layer::Limits;
+use crate::layer::{Growth, Limits};
 use crate::oci::{Compression, Descriptor, LayerBlob, UnpackError, unpack};
 
 /// A tar archive of files of the caller's own ids; a name with a slash at its end is a
@@ -94,6 +94,35 @@ fn i12_a_layer_is_the_one_that_was_promised_to_the_last_byte() {
     assert!(into(root.path(), &good, &layer).is_err());
     let longer = [good, gzip(b"")].concat();
     assert!(into(root.path(), &longer, &honest).is_err());
+}
+
+/// What comes out is in proportion to the layer, zeros included; a little may be any layer.
+#[test]
+fn i11_a_layer_grows_to_its_bound_and_no_further() {
+    let content = "0".repeat(6 << 20);
+    let tar = tar(&[("much", 0o644, content.as_str())]);
+    let much = tar.len() as u64;
+    for (compression, bytes) in [(Compression::Gzip, gzip(&tar)), (Compression::Zstd, zstd(&tar))] {
+        let layer = blob(compression, &bytes, &tar);
+        let size = layer.blob.size;
+        assert!(size * 100 < much, "a bomb of {size} bytes");
+        let grown = |times, always| {
+            let root = tempfile::tempdir().unwrap();
+            let growth = Growth { times, always };
+            let limits = Limits { growth, ..Limits::default() };
+            unpack(&bytes[..], &layer, root.path(), &[], &limits).map(|done| done.bytes)
+        };
+        for (times, always) in [(much.div_ceil(size), 0), (0, much)] {
+            assert_eq!(grown(times, always).unwrap(), 6 << 20);
+        }
+        for (times, always) in [(much / size - 1, 0), (0, much - 1)] {
+            let error = format!("{:?}", grown(times, always).unwrap_err());
+            assert!(error.contains("it unpacks to more than"), "{error}");
+        }
+    }
+    // What layers have in earnest.
+    let growth = Limits::default().growth;
+    assert_eq!((growth.of(1), growth.of(1 << 20)), (1 << 30, 16 << 30));
 }
 
 #[test]
