@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use goldsmith_tests::TestEnv;
+use goldsmith_tests::{Answer, TestEnv, WebServer};
 
 /// The cache that both bind, as dpkg elements do; nobody else's.
 const BIND: &str = "#!/bin/bash\nset -eu\ncache=$DIB_IMAGE_CACHE/$TEST_CACHE\nmkdir -p $cache \
@@ -118,4 +118,87 @@ fn full_prune_beside_builds_takes_nothing_that_they_use() -> Result<()> {
         ensure!(text == "extra-data\npre-install\ninstall\npost-install\nfinalise\n", "{text}");
     }
     crate::ok(&env.run(&["store", "fsck"])?)
+}
+
+/// How late servers answer: whoever does not wait for another's download asks meanwhile.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Runs the same twice at once; the words for each are its own.
+fn at_once(env: &TestEnv, words: impl Fn(&str) -> Vec<String>) -> Result<()> {
+    let mut both = Vec::new();
+    for name in ["one", "two"] {
+        let mut command = env.command("goldsmith")?;
+        let log = fs_err::File::create(env.path(&format!("{name}.log")))?;
+        command.args(words(name)).stdout(Stdio::null()).stderr(log.into_parts().0);
+        both.push((name, Running(command.spawn()?)));
+    }
+    for (name, running) in &mut both {
+        let ended = running.0.wait()?;
+        let log = fs_err::read_to_string(env.path(&format!("{name}.log")))?;
+        ensure!(ended.success(), "{name}: {log}");
+    }
+    Ok(())
+}
+
+/// How often each path was asked for that has this in it.
+fn counts(server: &WebServer, part: &str) -> std::collections::BTreeMap<String, usize> {
+    let mut counts = std::collections::BTreeMap::new();
+    for asked in server.asked().into_iter().filter(|asked| asked.path.contains(part)) {
+        *counts.entry(asked.path).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn two_pulls_of_one_image_at_once_fetch_each_blob_once() -> Result<()> {
+    let env = TestEnv::with_own_cache()?;
+    let _emptied = crate::store::Emptied(&env);
+    let layers = ["{\"etc/os-release\": \"ID=x\\n\", \"large\": 3000000}", "{\"small\": 10}"];
+    let file = crate::tiny::make(&env, "image", "amd64", &layers)?;
+    let layout = env.path("layout");
+    fs_err::create_dir(&layout)?;
+    let unpacked =
+        Command::new("tar").arg("-xf").arg(env.path(&file)).arg("-C").arg(&layout).status()?;
+    ensure!(unpacked.success(), "tar");
+    let server = crate::once::registry(layout, LATE)?;
+    let (host, name) = (server.host(), format!("{}/x:1", server.host()));
+    at_once(&env, |_| {
+        ["pull", "-a", "amd64", "--plain-http", &host, &name].map(str::to_owned).to_vec()
+    })?;
+    let blobs = counts(&server, "/blobs/");
+    ensure!(blobs.len() == 3 && blobs.values().all(|count| *count == 1), "{blobs:?}");
+    let listed = env.run(&["store", "ls"])?;
+    ensure!(listed.stdout.contains(&name), "{listed:#?}");
+    crate::ok(&env.run(&["store", "fsck"])?)
+}
+
+#[test]
+fn two_builds_on_one_image_at_once_fetch_it_once() -> Result<()> {
+    let env = TestEnv::new()?;
+    let tree = env.path("tree/etc");
+    fs_err::create_dir_all(&tree)?;
+    fs_err::write(tree.join("mark"), format!("{}\n", env.directory.path().display()))?;
+    let packed = Command::new("tar")
+        .args(["--owner=0", "--group=0", "-czf", "root.tar.gz", "-C", "tree", "."])
+        .current_dir(env.directory.path())
+        .status()?;
+    ensure!(packed.success(), "tar");
+    let bytes = fs_err::read(env.path("root.tar.gz"))?;
+    let sum = goldsmith_images::digest::Digest::of(&bytes).hex();
+    let server = WebServer::start(move |_| {
+        std::thread::sleep(LATE);
+        Answer::new(200, bytes.clone())
+    })?;
+    env.element("based/element-provides", "operating-system\n")?;
+    env.element("based/environment.d/10-x.bash", "export DISTRO_NAME=debian\n")?;
+    let url = format!("{}/root.tar.gz", server.address());
+    env.element("based/base.yaml", &format!("rootfs:\n  url: {url}\n  sha256: {sum}\n"))?;
+    at_once(&env, |name| {
+        ["build", "-n", "-a", "amd64", "-t", "tar", "-o", name, "based"].map(str::to_owned).to_vec()
+    })?;
+    ensure!(server.count() == 1, "{:?}", counts(&server, ""));
+    let [one, two] =
+        ["one.tar", "two.tar"].map(|name| crate::member(&env.path(name), "./etc/mark"));
+    ensure!(one? == two?);
+    Ok(())
 }

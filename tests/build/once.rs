@@ -12,9 +12,12 @@ use goldsmith_tests::{Answer, Proxy, Ran, TestEnv, WebServer, ran};
 use crate::ok;
 use crate::registry::{skopeo, tool};
 
-/// A registry with what is in an OCI layout: one image, by the tags `1` and `2`.
-fn registry(layout: PathBuf) -> Result<WebServer> {
+/// A registry with what is in an OCI layout: one image, by the tags `1` and `2`. Blobs come so late.
+pub(crate) fn registry(layout: PathBuf, late: Duration) -> Result<WebServer> {
     WebServer::start(move |asked| {
+        if asked.path.contains("/blobs/") {
+            std::thread::sleep(late);
+        }
         let Some(rest) = asked.path.strip_prefix("/v2/x/") else { return Answer::new(404, "") };
         let index = fs_err::read(layout.join("index.json")).unwrap_or_default();
         let index: serde_json::Value = serde_json::from_slice(&index).unwrap_or_default();
@@ -68,7 +71,7 @@ fn published(env: &TestEnv) -> Result<PathBuf> {
 fn a_second_build_fetches_nothing() -> Result<()> {
     let env = TestEnv::with_small_os()?;
     let tree = published(&env)?;
-    let images = registry(env.path("served"))?;
+    let images = registry(env.path("served"), Duration::ZERO)?;
     let files = WebServer::of_directory(env.path("www"))?;
     let sum = |name: &str| -> Result<String> {
         let line = tool(&env, "sha256sum", &[name])?;

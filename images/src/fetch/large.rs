@@ -61,7 +61,8 @@ pub fn sum_of(path: &Path, algorithm: Algorithm) -> io::Result<Sum> {
 
 impl Client {
     /// Fetches `url` into `directory`, where it appears, named after its checksum, only when
-    /// that is `expected`, if something is. A file that is there already and has it is kept; a
+    /// that is `expected`, if something is. A file that is there already and has it is kept; while
+    /// somebody else fetches it, this waits; a
     /// download that broke off is gone on with, if the server can and still has the same.
     /// `progress` learns how many bytes of how many are here; 0 when nobody knows.
     ///
@@ -77,15 +78,25 @@ impl Client {
         progress: &dyn Fn(u64, u64),
     ) -> Result<(PathBuf, Sum), FetchError> {
         let place = |sum: &Sum| directory.join(sum.to_string().replace(':', "-"));
-        if let Some(sum) = expected
-            && sum_of(&place(sum), sum.algorithm()).is_ok_and(|found| found == *sum)
-        {
-            crate::store::touch(&place(sum));
-            return Ok((place(sum), sum.clone()));
+        let found = || {
+            let sum = expected?;
+            let there = sum_of(&place(sum), sum.algorithm()).is_ok_and(|found| found == *sum);
+            there.then(|| {
+                crate::store::touch(&place(sum));
+                (place(sum), sum.clone())
+            })
+        };
+        if let Some(found) = found() {
+            return Ok(found);
         }
         let write_error = |source| FetchError::Write { path: directory.to_owned(), source };
         let wanted = expected.map(Sum::to_string).unwrap_or_default();
         let mut part = Partial::open(directory, url, &wanted).map_err(write_error)?;
+        // Whoever had it before us may have fetched the file.
+        if let Some(found) = found() {
+            part.discard().map_err(write_error)?;
+            return Ok(found);
+        }
         let algorithm = expected.map_or(Algorithm::Sha256, Sum::algorithm);
         // An earlier try may have been killed when all was there.
         let mut known = part.length() > 0 && expected.is_some();

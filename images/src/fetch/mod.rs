@@ -1,5 +1,8 @@
 //! Verified downloads: HTTP, HTTPS and directories (`file:`).
 
+mod aside;
+#[cfg(test)]
+mod at_once_tests;
 mod large;
 mod partial;
 #[cfg(test)]
@@ -15,6 +18,7 @@ use std::time::Duration;
 use reqwest::blocking::Client as Http;
 
 use crate::digest::{Digest, Digesting};
+use aside::Aside;
 
 pub use large::sum_of;
 
@@ -142,25 +146,41 @@ impl Client {
     }
 
     /// Fetches `url` to `destination`, where it appears only when size and digest are as
-    /// expected. A file that is there already and has them is kept.
+    /// expected. A file that is there already and has them is kept; while somebody else fetches
+    /// it, this waits.
     ///
     /// # Errors
     ///
     /// When it cannot be had or is not what was expected.
     pub fn file(&self, url: &str, expect: &Expect, destination: &Path) -> Result<(), FetchError> {
-        if is_there(expect, destination) {
-            crate::store::touch(destination);
+        let write_error = |source| FetchError::Write { path: destination.to_owned(), source };
+        let found = || {
+            let found = is_there(expect, destination);
+            if found {
+                crate::store::touch(destination);
+            }
+            found
+        };
+        if found() {
             return Ok(());
         }
-        retry::retry(|| self.file_once(url, expect, destination))
+        let mut aside = Aside::open(destination).map_err(write_error)?;
+        // Whoever had it before us may have fetched the file.
+        if found() {
+            return Ok(());
+        }
+        retry::retry(|| {
+            aside.empty().map_err(write_error)?;
+            self.pour(url, expect, &aside, destination)
+        })?;
+        aside.name(destination).map_err(write_error)
     }
 
-    fn file_once(&self, url: &str, expect: &Expect, to: &Path) -> Result<(), FetchError> {
+    /// Writes what comes, and sees to it that it is what was expected.
+    fn pour(&self, url: &str, expect: &Expect, aside: &Aside, to: &Path) -> Result<(), FetchError> {
         let read_error = |source| FetchError::Io { url: url.to_owned(), source };
         let write_error = |source| FetchError::Write { path: to.to_owned(), source };
-        let directory = to.parent().unwrap_or(Path::new("."));
-        let aside = tempfile::NamedTempFile::new_in(directory).map_err(write_error)?;
-        let mut writer = Digesting::new(aside);
+        let mut writer = Digesting::new(aside.file());
         let mut body = self.open(url)?.take(expect.size + 1);
         // Not io::copy, which does not tell which side failed: only the network's faults
         // are worth another try.
@@ -174,7 +194,7 @@ impl Client {
             }
         }
         let size = writer.passed();
-        let (aside, digest) = writer.finish();
+        let (_file, digest) = writer.finish();
         let mismatch = |what, expected: String, actual: String| FetchError::Mismatch {
             url: url.to_owned(),
             what,
@@ -187,7 +207,6 @@ impl Client {
         if digest != expect.digest {
             return Err(mismatch("the digest", expect.digest.to_string(), digest.to_string()));
         }
-        aside.persist(to).map_err(|error| write_error(error.error))?;
         Ok(())
     }
 

@@ -36,8 +36,9 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// Opens what has come of `url` in `directory`. While another process is at it, this is an
-    /// empty file without a name.
+    /// Opens what has come of `url` in `directory`. While somebody else is at it, this waits if it
+    /// is known what is `expected`; else it is an empty file without a name, for nobody knows
+    /// whether both will be given the same.
     pub(super) fn open(directory: &Path, url: &str, expected: &str) -> io::Result<Self> {
         let name = Digest::of(format!("{expected} {url}")).hex();
         let path = directory.join(format!("{name}.{ENDING}"));
@@ -48,6 +49,7 @@ impl Partial {
             let file = options.custom_flags(no_follow).open(&path)?;
             match file.try_lock() {
                 Ok(()) => {}
+                Err(TryLockError::WouldBlock) if !expected.is_empty() => file.lock()?,
                 Err(TryLockError::WouldBlock) => {
                     let file = tempfile::tempfile_in(directory)?;
                     return Ok(Self::new(file, directory, None, State::default(), 0));
