@@ -43,26 +43,14 @@ impl Upstream {
 
     /// Everything in a new version.
     fn publish(&self, version: &str) -> Result<()> {
-        self.package(version)?;
+        self.packages(version)?;
         self.commit(version)?;
         Ok(fs_err::write(self.root.join("file.txt"), format!("file {version}\n"))?)
     }
 
-    fn package(&self, version: &str) -> Result<()> {
-        let tree = self.root.join(format!("greeting-{version}"));
-        fs_err::create_dir_all(tree.join("DEBIAN"))?;
-        fs_err::create_dir_all(tree.join("usr/share/greeting"))?;
-        fs_err::write(tree.join("usr/share/greeting/version"), format!("{version}\n"))?;
-        let control = format!(
-            "Package: greeting\nVersion: {version}\nArchitecture: all\nMaintainer: T <t@example.invalid>\nDescription: says hello\n"
-        );
-        fs_err::write(tree.join("DEBIAN/control"), &control)?;
-        let file = format!("greeting_{version}_all.deb");
-        let from = format!("greeting-{version}");
-        tool(&self.root, "dpkg-deb", &["--root-owner-group", "--build", &from, &file])?;
-        let bytes = fs_err::read(self.root.join(&file))?;
-        let (size, digest) = (bytes.len(), Digest::of(&bytes).hex());
-        let index = format!("{control}Filename: ./{file}\nSize: {size}\nSHA256: {digest}\n\n");
+    fn packages(&self, version: &str) -> Result<()> {
+        let entries = ["greeting", "farewell"].map(|name| self.package(name, version));
+        let index = entries.into_iter().collect::<Result<String>>()?;
         fs_err::write(self.root.join("Packages"), &index)?;
         // A flat archive; its release file is long over.
         let (size, digest) = (index.len(), Digest::of(&index).hex());
@@ -70,6 +58,25 @@ impl Upstream {
             "Origin: t\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n {digest} {size} Packages\n"
         );
         Ok(fs_err::write(self.root.join("Release"), release)?)
+    }
+
+    /// Makes a package; returns its entry in the index.
+    fn package(&self, name: &str, version: &str) -> Result<String> {
+        let from = format!("{name}-{version}");
+        let tree = self.root.join(&from);
+        let share = tree.join("usr/share").join(name);
+        fs_err::create_dir_all(tree.join("DEBIAN"))?;
+        fs_err::create_dir_all(&share)?;
+        fs_err::write(share.join("version"), format!("{version}\n"))?;
+        let control = format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: T <t@example.invalid>\nDescription: says hello\n"
+        );
+        fs_err::write(tree.join("DEBIAN/control"), &control)?;
+        let file = format!("{name}_{version}_all.deb");
+        tool(&self.root, "dpkg-deb", &["--root-owner-group", "--build", &from, &file])?;
+        let bytes = fs_err::read(self.root.join(&file))?;
+        let (size, digest) = (bytes.len(), Digest::of(&bytes).hex());
+        Ok(format!("{control}Filename: ./{file}\nSize: {size}\nSHA256: {digest}\n\n"))
     }
 
     fn commit(&self, text: &str) -> Result<()> {
@@ -243,10 +250,15 @@ fn drift_is_an_error_that_names_it() -> Result<()> {
     let none = build(&env, "a", &["--locked"])?;
     ensure!(none.status == 2 && none.stderr.contains("there is no"), "{none:#?}");
     let lock = ["lock", "-f", "mine.lock", "-n", "-t", "tar", "-o", "a", "small", "mine"];
+    ensure!(GUIDE.contains(&format!("    goldsmith {}\n", lock.join(" "))), "not in the guide");
     ok(&env.run(&lock)?)?;
     ensure!(member(&env.path("a.tar"), "./one")? == "one");
     let strict = ["--lock", "mine.lock", "--locked"];
     ok(&build(&env, "b", &strict)?)?;
+    // The tools container is made of more than the lock has.
+    let tools = build(&env, "t", &[&strict[..], &["--tools-package", "hello"]].concat())?;
+    let said = "tools: the list of packages is ";
+    ensure!(tools.status == 5 && tools.stderr.contains(said), "{tools:#?}");
 
     // Another element, other elements, another base, another address.
     env.element("mine/install.d/10-x", &hook("two"))?;
@@ -293,6 +305,35 @@ fn drift_is_an_error_that_names_it() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A hook that installs what a variable names, of which a lock knows nothing.
+#[test]
+fn a_package_that_the_lock_does_not_have_is_drift() -> Result<()> {
+    let env = TestEnv::with_small_os()?;
+    let upstream = Upstream::new(&env)?;
+    let at = &upstream.web.address;
+    env.element(
+        "mine/install.d/10-x",
+        &format!(
+            "#!/bin/sh\nset -eu\necho 'deb [trusted=yes] {at}/ ./' > /etc/apt/sources.list.d/mine.list\napt-get update\napt-get install -y $DIB_WANTED\n"
+        ),
+    )?;
+    let run = |wanted: &str, words: &[&str]| {
+        let mut command = env.command("goldsmith")?;
+        let line = ["-n", "-t", "tar", "-o", "a", "--progress", "plain", "small", "mine"];
+        ran(command.env("DIB_WANTED", wanted).args(words).args(line))
+    };
+    ok(&run("greeting", &["lock"])?)?;
+    let strict = run("greeting farewell", &["build", "--locked"])?;
+    ensure!(strict.status == 5, "{strict:#?}");
+    ensure!(strict.stderr.contains("farewell_1.0_all.deb is not in the lock"), "{strict:#?}");
+    // Without --locked it is fetched, and told.
+    let loose = run("greeting farewell", &["build"])?;
+    ok(&loose)?;
+    ensure!(loose.stderr.contains("/farewell_1.0_all.deb, which"), "{loose:#?}");
+    ensure!(member(&env.path("a.tar"), "./usr/share/farewell/version")? == "1.0\n");
+    ok(&run("greeting", &["build", "--locked"])?)
 }
 
 /// All steps run again, bases included.

@@ -18,6 +18,14 @@ const LOCK: Page = Page {
             "goldsmith build --locked --offline -n -t tar small mine",
             Elsewhere("build::a_locked_build_reads_what_the_lock_has_and_nothing_else"),
         ),
+        (
+            "goldsmith lock -f mine.lock -n -t tar -o a small mine",
+            Elsewhere("build::drift_is_an_error_that_names_it"),
+        ),
+        (
+            "goldsmith build --lock mine.lock --locked -n -t tar small mine",
+            Elsewhere("build::drift_is_an_error_that_names_it"),
+        ),
         ("goldsmith build", Word),
         ("goldsmith lock", Word),
         (
