@@ -226,3 +226,23 @@ fn a_builder_killed_while_it_makes_the_store_is_no_obstacle_i30() {
         assert!(store.has_snapshot(&snapshot(&store, made)), "{made}");
     }
 }
+
+/// A store has one owner: somebody else's is left as it is.
+#[test]
+fn a_store_of_somebody_else_is_refused_i20() {
+    let directory = tempfile::tempdir().unwrap();
+    let own = rustix::process::geteuid();
+    let (root, somebody) = if own.is_root() {
+        let somebody = rustix::process::Uid::from_raw(12_345);
+        rustix::fs::chown(directory.path(), Some(somebody), None).unwrap();
+        (directory.path(), 12_345)
+    } else {
+        (Path::new("/usr"), 0)
+    };
+    let before = fs_err::read_dir(root).unwrap().count();
+    let error = Store::open(root).unwrap_err();
+    assert!(matches!(&error, StoreError::Foreign { owner, .. } if *owner == somebody), "{error}");
+    let said = format!("{} belongs to user {somebody}, not to you", root.display());
+    assert_eq!(error.to_string(), said);
+    assert_eq!(fs_err::read_dir(root).unwrap().count(), before);
+}
