@@ -11,6 +11,7 @@ mod choice;
 mod cloud_image;
 mod codecs;
 mod concurrent;
+mod container_context;
 mod contract;
 mod directory;
 mod disks;

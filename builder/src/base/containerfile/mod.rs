@@ -1,7 +1,9 @@
 //! Bases that container files make: each RUN in a sandbox of ours, no container engine.
 
 mod context;
+mod ignore;
 pub mod parse;
+mod pattern;
 mod steps;
 pub mod words;
 
@@ -23,6 +25,7 @@ use crate::phase::sandbox::Ran;
 use crate::phase::session::overlay;
 use crate::phase::state::State;
 use crate::registry::user::{self, User};
+use context::Context;
 use parse::{Containerfile, Refused};
 use steps::{Step, platform_arguments};
 
@@ -95,9 +98,11 @@ impl Bootstrap<'_> {
             .part("offline", self.offline.to_string());
         for (line, step) in &steps {
             if let Step::Copy { sources, .. } = step {
-                let digest = context::digest(&wanted.context, sources)
+                let digest = Context::open(&wanted.context, &wanted.file)?
+                    .take(sources)
+                    .and_then(|taken| taken.digest())
                     .map_err(|failure| failure.about(format!("{shown}, line {line}")))?;
-                key = key.part("context", digest);
+                key = key.part("copying", COPYING).part("context", digest);
             }
         }
         if let Some(lock) = &self.session.lock {
@@ -158,9 +163,16 @@ impl Bootstrap<'_> {
             }
             Step::Copy { owner, sources, to } => {
                 // Once more: it may have changed since.
-                context::digest(&base.wanted.context, sources)?;
-                let argv = copying(owner.as_deref().unwrap_or_default(), sources, to);
-                self.sandbox(&Command::own(argv), Some(&base.wanted.context), at, stack)
+                let context = Context::open(&base.wanted.context, &base.wanted.file)?;
+                let taken = context.take(sources)?;
+                let argv = copying(owner.as_deref().unwrap_or_default(), &taken.sources, to);
+                // The sandbox sees what is copied and nothing else.
+                let aside = self.session.pending()?;
+                let done = taken.lay_down(&aside.upper()).and_then(|()| {
+                    self.sandbox(&Command::own(argv), Some(&aside.upper()), at, stack)
+                });
+                self.session.discard(aside)?;
+                done
             }
             Step::Directory(path) => {
                 let path = path.display().to_string();
@@ -277,23 +289,26 @@ impl Command {
     }
 }
 
-/// Copies from the context as root, the context's own owners forgotten.
-fn copying(owner: &str, sources: &[String], to: &str) -> Vec<String> {
-    const SCRIPT: &str = r#"set -eu
+/// What copies in the sandbox: an owner or nothing, the destination, the sources. Part of keys.
+const COPYING: &str = r#"set -eu
 umask 0
 owner=$1 to=$2
 shift 2
-case $to in */) mkdir -p "$to" ;; *) [ $# = 1 ] || { echo "COPY of several files needs a directory" >&2; exit 1; }; mkdir -p "$(dirname "$to")" ;; esac
+make() { (umask 22; mkdir -p "$1"); }
+case $to in */) make "$to" ;; *) [ $# = 1 ] || { echo "COPY of several files needs a directory" >&2; exit 1; }; make "$(dirname "$to")" ;; esac
 for from in "$@"; do
     if [ -d "$from" ]; then
-        mkdir -p "$to"
-        cp -R "$from/." "$to"
+        make "$to"
+        cp -RP "$from/." "$to"
     else
         cp "$from" "$to"
     fi
-    [ -z "$owner" ] || chown -R "$owner" "$to"
+    [ -z "$owner" ] || chown -hR "$owner" "$to"
 done"#;
-    let mut argv = ["/bin/sh", "-c", SCRIPT, "copy", owner, to].map(str::to_owned).to_vec();
-    argv.extend(sources.iter().map(|path| format!("{CONTEXT}/{}", path.trim_start_matches('/'))));
+
+/// Copies from the context as root, the context's own owners forgotten; links stay links.
+fn copying(owner: &str, sources: &[PathBuf], to: &str) -> Vec<String> {
+    let mut argv = ["/bin/sh", "-c", COPYING, "copy", owner, to].map(str::to_owned).to_vec();
+    argv.extend(sources.iter().map(|path| format!("{CONTEXT}/{}", path.display())));
     argv
 }
