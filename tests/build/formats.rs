@@ -186,3 +186,44 @@ fn again(
     ensure!(length(&stream)? < length(&raw)? / 4);
     Ok(())
 }
+
+/// What GNU tar says of an archive, attributes and numbers of owners included.
+fn listing(archive: &Path, packer: Option<&str>) -> Result<String> {
+    let mut tar = Command::new("tar");
+    if let Some(packer) = packer {
+        tar.args(["-I", packer]);
+    }
+    let words = ["--numeric-owner", "--full-time", "--xattrs", "--xattrs-include=*", "-tvvf"];
+    let output = tar.args(words).arg(archive).output().context("tar")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && told.is_empty(), "{}: {told}", archive.display());
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// A packed archive is the plain one to whoever unpacks it.
+#[test]
+fn packed_archives_are_the_plain_one_to_gnu_tar() -> Result<()> {
+    let env = TestEnv::new()?;
+    env.element("formats/element-provides", "operating-system\n")?;
+    env.element("formats/root.d/10-tree", TREE)?;
+    ok(&env.run(&["build", "-n", "-t", "tar,tgz,tar.zst", "-o", "p", "formats"])?)?;
+    let plain = env.path("p.tar");
+    let wanted = listing(&plain, None)?;
+    for part in
+        ["-rwsr-x---* 7/1234 ", " link to ./usr/bin/again", "x: 4 user.note", "crw-rw-rw-  0/0 "]
+    {
+        ensure!(wanted.contains(part), "no {part}: {wanted}");
+    }
+    for (name, packer) in [("p.tgz", "gzip"), ("p.tar.zst", "zstd")] {
+        let packed = env.path(name);
+        let check = Command::new(packer).args(["-q", "-t"]).arg(&packed).output()?;
+        ensure!(check.status.success(), "{name}: {}", String::from_utf8_lossy(&check.stderr));
+        let found = listing(&packed, Some(packer))?;
+        ensure!(found == wanted, "{name}: {found}\n{wanted}");
+        let output = Command::new(packer).args(["-d", "-c"]).arg(&packed).output()?;
+        ensure!(output.stdout == fs_err::read(&plain)?, "{name} unpacks to another archive");
+        let smaller = fs_err::metadata(&packed)?.len() < fs_err::metadata(&plain)?.len() / 2;
+        ensure!(smaller, "{name} is hardly packed");
+    }
+    Ok(())
+}
