@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use goldsmith_tests::{Authority, DockerRegistry, Guard, Proxy, Ran, TestEnv, ran};
+use goldsmith_tests::{Authority, DockerRegistry, Guard, Proxy, Ran, TestEnv, WebServer, ran};
 
 use crate::ok;
 use crate::registry::skopeo;
@@ -62,6 +62,10 @@ fn the_examples_of_registries_run() -> Result<()> {
     ] {
         fs_err::write(env.path(name), text)?;
     }
+    env.element("mine/element-deps", "small\n")?;
+    for arch in ["amd64", "arm64"] {
+        crate::tiny::make(&env, arch, arch, &["{\"etc/mark\": \"x\"}"])?;
+    }
     let place = Registries::new(env)?;
     let hub = format!("docker://{}/library/debian:bookworm", place.registry.host);
     let authority = place.env.path("cert.d");
@@ -91,7 +95,7 @@ fn the_examples_of_registries_run() -> Result<()> {
         ensure!(ran.status == 0, "{line}: {ran:#?}");
         told.insert(line, ran.stdout);
     }
-    ensure!(told.len() >= 11, "the page has lost its examples: {told:#?}");
+    ensure!(told.len() >= 14, "the page has lost its examples: {told:#?}");
     let of = |words: &str| {
         let mut found = told.iter().filter(|(line, _)| line.contains(words));
         found.next().map(|(_, text)| text.as_str()).with_context(|| words.to_owned())
@@ -100,25 +104,36 @@ fn the_examples_of_registries_run() -> Result<()> {
     let env = of("GREETING")?;
     ensure!(env.contains("GREETING=hello\n") && env.contains("HOME=/nonexistent\n"), "{env}");
     ensure!(of("store ls")?.contains("docker.io/library/debian:bookworm"), "{told:#?}");
+    for (ending, magic) in [
+        ("docker.tar", &b""[..]),
+        ("tgz", b"\x1f\x8b"),
+        ("tar.zst", b"\x28\xb5\x2f\xfd"),
+        ("squash", b"hsqs"),
+    ] {
+        let bytes = fs_err::read(place.env.path(&format!("appliance.{ending}")))?;
+        ensure!(bytes.starts_with(magic), "appliance.{ending} is something else");
+    }
     let metal = of("metal:2")?;
     ensure!(metal.lines().count() == 3 && metal.contains(" kernel amd64\n"), "{metal}");
     ok(&place.run(&["store", "rm", "docker.io/library/debian:bookworm"])?)
 }
 
 /// The blocks of docs/base-yaml.md, each as the `base.yaml` of an element; what the image of the
-/// second one is served by is in `published.rs`.
+/// second one is served by is in `published.rs`. Then its commands.
 #[test]
 fn the_examples_of_bases_are_planned() -> Result<()> {
     let found = blocks(BASES, "yaml");
-    let [debian, published, oci] = found.as_slice() else {
-        anyhow::bail!("docs/base-yaml.md has {} examples, not 3", found.len());
+    let [debian, published, packed, oci] = found.as_slice() else {
+        anyhow::bail!("docs/base-yaml.md has {} examples, not 4", found.len());
     };
     let env = TestEnv::with_small_os()?;
     ok(&env.run(&["build", "-n", "-t", "oci", "-o", "x", "--progress", "plain", "small"])?)?;
     let registry = DockerRegistry::start(env.directory.path())?;
     let hub = format!("docker://{}/library/debian:bookworm-slim", registry.host);
     skopeo(&env, &["copy", "--dest-tls-verify=false", "oci-archive:x.oci:latest", &hub])?;
-    for (name, text) in [("archive", debian), ("published", published), ("registry", oci)] {
+    let examples =
+        [("archive", debian), ("published", published), ("mine", packed), ("registry", oci)];
+    for (name, text) in examples {
         env.element(&format!("{name}/element-provides"), "operating-system\n")?;
         env.element(&format!("{name}/environment.d/10-x.bash"), "export DISTRO_NAME=debian\n")?;
         env.element(&format!("{name}/base.yaml"), &format!("{text}\n"))?;
@@ -140,5 +155,18 @@ fn the_examples_of_bases_are_planned() -> Result<()> {
     ok(&run("build", "registry")?)?;
     let version = crate::member(&env.path("registry.tar"), "./etc/debian_version")?;
     ensure!(version.starts_with("12."), "{version}");
+    // The tree is packed by the page's own line.
+    fs_err::create_dir_all(env.path("tree/etc"))?;
+    fs_err::write(env.path("tree/etc/mark"), "of the tree")?;
+    crate::pages::bases(&env, "mine")?;
+    ensure!(crate::member(&env.path("image.tar"), "./etc/mark")? == "of the tree");
+    // The same from a server that nobody vouches for.
+    let server = WebServer::of_directory(env.directory.path().to_path_buf())?;
+    let unsigned = format!("rootfs:\n  url: {}/rootfs.tar.zst\n", server.address());
+    env.element("unsigned/element-provides", "operating-system\n")?;
+    env.element("unsigned/environment.d/10-x.bash", "export DISTRO_NAME=debian\n")?;
+    env.element("unsigned/base.yaml", &unsigned)?;
+    crate::pages::bases(&env, "unsigned")?;
+    ensure!(fs_err::read_to_string(env.path("image.d/base.json"))?.contains("insecure"));
     Ok(())
 }

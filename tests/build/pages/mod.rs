@@ -8,6 +8,8 @@ mod others;
 mod read;
 mod readme;
 
+pub(crate) use others::bases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use goldsmith_tests::TestEnv;
 
-use super::Fate::{Elsewhere, Source, Word};
+use super::Fate::{Always, Elsewhere, Run, Source, Word};
 use super::Page;
 use crate::ok;
 
@@ -78,9 +78,31 @@ const PODS: Page = Page {
     ],
 };
 
+const BASES: Page = Page {
+    text: include_str!("../../../docs/base-yaml.md"),
+    fates: &[
+        ("export ELEMENTS_PATH=elements", Always),
+        ("tar -C tree --owner=0 --group=0 -I zstd -cf rootfs.tar.zst .", Run("mine")),
+        ("goldsmith build -n -t tar -o image mine", Run("mine")),
+        ("goldsmith build -n -t tar --insecure-base -o image unsigned", Run("unsigned")),
+        ("goldsmith plan", Word),
+        (
+            "DIB_CONTAINERFILE_DOCKERFILE=Containerfile DIB_CONTAINER_CONTEXT=context goldsmith build -n -t tar -o contained containerfile",
+            Elsewhere("build::a_context_is_copied_by_patterns_without_what_it_leaves_out"),
+        ),
+    ],
+};
+
+/// Runs the commands of a part of the page of bases.
+pub(crate) fn bases(env: &TestEnv, part: &str) -> Result<()> {
+    BASES.run(part, env).map(drop)
+}
+
 #[test]
 fn each_command_of_the_pages_is_run_by_a_test() -> Result<()> {
-    for (name, page) in [("lock", LOCK), ("cache", CACHE), ("guests", GUESTS), ("pods", PODS)] {
+    for (name, page) in
+        [("lock", LOCK), ("cache", CACHE), ("guests", GUESTS), ("pods", PODS), ("bases", BASES)]
+    {
         page.is_settled().with_context(|| format!("the page of {name}"))?;
     }
     Ok(())
