@@ -213,12 +213,15 @@ fn a_build_refuses_mistakes_before_it_runs_anything() -> Result<()> {
     );
     let output = env
         .command("goldsmith")?
-        .env("DIB_BLOCK_DEVICE_CONFIG", &examples[3])
+        .env(
+            "DIB_BLOCK_DEVICE_CONFIG",
+            format!("{}- local_loop: {{name: data, directory: .}}\n", examples[0]),
+        )
         .args(["plan", "-n", "--offline", "--backend", "loop", "fake-os"])
         .output()?;
     let told = String::from_utf8_lossy(&output.stderr);
     ensure!(
-        output.status.code() == Some(4) && told.contains(":13: vg: the loop backend"),
+        output.status.code() == Some(4) && told.contains(": data: the loop backend makes one disk"),
         "{told}"
     );
     ensure!(told.contains("--backend image"), "{told}");
