@@ -11,8 +11,8 @@ const GUIDE: &str = include_str!("../../docs/base-yaml.md");
 
 /// Runs the line of the guide that builds an image from a container file.
 fn build(env: &TestEnv, host: &str) -> Result<Ran> {
-    let lines = GUIDE.lines();
-    let line = lines.filter(|line| line.starts_with("DIB_CONTAINERFILE_DOCKERFILE=")).next_back();
+    let mut lines = GUIDE.lines();
+    let line = lines.find(|line| line.starts_with("DIB_CONTAINERFILE_DOCKERFILE="));
     let (variables, words) =
         line.and_then(|line| line.split_once(" goldsmith ")).context("the guide has no example")?;
     let mut command = env.command("goldsmith")?;

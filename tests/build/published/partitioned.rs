@@ -137,7 +137,9 @@ mkfs.btrfs -q -L fedora -U 33333333-0000-4000-8000-000000000004 --rootdir $tree 
 
 const DEBIAN: &str = "cloud-image:
   url: ${DIB_CLOUD_IMAGES}/bookworm/latest/debian-12-genericcloud-${ARCH}.qcow2
-  sha512: \"${DIB_SUM}\"
+  sums: ${DIB_CLOUD_IMAGES}/bookworm/latest/SHA512SUMS
+  signature: ${DIB_CLOUD_IMAGES}/bookworm/latest/SHA512SUMS.sign
+  keyring: ../publisher/keys.asc
 ";
 const UBUNTU: &str = "cloud-image:
   url: ${DIB_CLOUD_IMAGES}/noble/current/noble-server-cloudimg-${ARCH}.img
@@ -176,6 +178,11 @@ fn published(env: &TestEnv) -> Result<Publisher> {
     let signature = publisher.root.join("noble/current/SHA256SUMS.gpg");
     let words = ["--output", text(&signature), "--detach-sign", text(&sums)];
     publisher.gpg("20240301T000000", &words)?;
+    // Debian's is armored, and called otherwise.
+    let sums = publisher.root.join("bookworm/latest/SHA512SUMS");
+    let signature = publisher.root.join("bookworm/latest/SHA512SUMS.sign");
+    let words = ["--armor", "--output", text(&signature), "--detach-sign", text(&sums)];
+    publisher.gpg("20240301T000000", &words)?;
     let place = publisher.root.join("42/Cloud/x86_64/images");
     let (plain, around) = (place.join("plain"), place.join("Fedora-Cloud-42-1.1-x86_64-CHECKSUM"));
     let words = ["--output", text(&around), "--clear-sign", text(&plain)];
@@ -208,8 +215,8 @@ fn the_disks_of_debian_ubuntu_and_fedora_become_bases() -> Result<()> {
     let env = TestEnv::new()?;
     let host = HostInvariant::take(env.cache())?;
     let publisher = published(&env)?;
-    let sums = fs_err::read_to_string(publisher.root.join("bookworm/latest/SHA512SUMS"))?;
-    let sum = sums.split(' ').next().context("a checksum")?;
+    let sums = publisher.root.join("bookworm/latest/SHA512SUMS");
+    let good = fs_err::read_to_string(&sums)?;
     let (address, asked) = serve(publisher.root.clone())?;
     let count = || asked.lock().map(|list| list.len()).unwrap_or_default();
     let large: String = (1..=20_000).map(|number| format!("{number}\n")).collect();
@@ -229,9 +236,17 @@ fn the_disks_of_debian_ubuntu_and_fedora_become_bases() -> Result<()> {
         let build = |more: &[&str]| {
             let line = ["build", "-n", "-a", "amd64", "-t", "tar", "-o", "x"];
             let mut command = env.command("goldsmith")?;
-            command.env("DIB_CLOUD_IMAGES", &address).env("DIB_SUM", sum).env("DIB_KIND", kind);
+            command.env("DIB_CLOUD_IMAGES", &address).env("DIB_KIND", kind);
             ran(command.args(line).args(more).arg(format!("of-{id}")))
         };
+        if id == "debian" {
+            // First with sums that are not the signed ones.
+            fs_err::write(&sums, good.replace(['a', 'b', 'c'], "d"))?;
+            let refused = build(&[])?;
+            ensure!(refused.status == 6, "{refused:#?}");
+            ensure!(refused.stderr.contains("no key of the keyring"), "{refused:#?}");
+            fs_err::write(&sums, &good)?;
+        }
         let before = count();
         ok(&build(&[])?).with_context(|| format!("{id} {kind}"))?;
         let between = count();
