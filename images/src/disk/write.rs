@@ -198,7 +198,14 @@ pub fn write_with(
 ) -> Result<WriteReport, WriteError> {
     layout.validate()?;
     let missing = view::missing_directories(layout, tree);
-    let views = view::split(layout, tree, &missing)?;
+    let (nothing, root) = (Tree::default(), view::root(layout.epoch));
+    let mut views = view::split(layout, tree, &missing)?;
+    // What is mounted nowhere has a root directory all the same.
+    for (filesystem, view) in layout.filesystems.iter().zip(&mut views) {
+        if filesystem.mount_point.is_none() {
+            *view = View::empty(&nothing, &root);
+        }
+    }
     write_views(layout, &views, made, sink, boot_files)
 }
 

@@ -171,6 +171,19 @@ fn a_gpt_disk_is_what_the_tools_expect() {
 }
 
 #[test]
+fn what_is_mounted_nowhere_is_empty_and_whole() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("disk");
+    let mut layout = gpt_layout();
+    layout.filesystems[0].mount_point = None;
+    let report = raw(&layout, &path);
+    let esp = part(&report, 0, &path);
+    if have("fsck.vfat") {
+        run("fsck.vfat", &["-n", esp.to_str().unwrap()]);
+    }
+}
+
+#[test]
 fn an_mbr_disk_divides_the_tree() {
     let scratch = tempfile::tempdir().unwrap();
     let disk = scratch.path().join("disk");
