@@ -31,6 +31,13 @@ fn carve(env: &TestEnv, part: &Partition, name: &str) -> Result<()> {
     Ok(fs_err::write(env.path(name), bytes)?)
 }
 
+/// The line of the configuration that a file system too small for its files is told with.
+fn place_of(told: &str, node: &str) -> Option<u32> {
+    let words = format!(": {node}: file system {node} cannot be written: it has ");
+    let (before, _) = told.split_once(&words)?;
+    before.rsplit_once("DIB_BLOCK_DEVICE_CONFIG:")?.1.parse().ok()
+}
+
 #[test]
 fn erofs_and_squashfs_hold_what_the_tree_does() -> Result<()> {
     let env = TestEnv::new()?;
@@ -108,9 +115,7 @@ fn erofs_and_squashfs_hold_what_the_tree_does() -> Result<()> {
     command.env("DIB_BLOCK_DEVICE_CONFIG", small);
     let line = ["build", "-n", "-a", "amd64", "-t", "raw", "-o", "small", "noted", "large"];
     let refused = ran(command.args(line))?;
-    let told = ": mkfs_nodes: file system mkfs_nodes cannot be written: it has ";
-    let (before, _) = refused.stderr.split_once(told).context(format!("{refused:#?}"))?;
-    let line = before.rsplit_once("DIB_BLOCK_DEVICE_CONFIG:").map(|(_, line)| line.parse::<u32>());
-    ensure!(refused.status != 0 && matches!(line, Some(Ok(1..))), "{refused:#?}");
+    let place = place_of(&refused.stderr, "mkfs_nodes");
+    ensure!(refused.status != 0 && place.is_some(), "{refused:#?}");
     host.check(env.cache())
 }

@@ -36,7 +36,7 @@ impl AsideDirectory {
     pub(super) fn new(to: &Path, archive: &File) -> std::io::Result<Self> {
         let directory = to.parent().unwrap_or(Path::new("/"));
         let aside = tempfile::Builder::new().prefix(stale::PREFIX).tempdir_in(directory)?;
-        let held = File::open(aside.path())?;
+        let held = fs_err::File::open(aside.path())?.into_parts().0;
         stale::hold(&held);
         let failed = |error: goldsmith_images::oci::ArchiveError| std::io::Error::other(error);
         let archive = Archive::open(archive.try_clone()?).map_err(failed)?;
@@ -120,7 +120,7 @@ mod tests {
             let aside = tempfile::Builder::new().prefix(".goldsmith-").tempdir_in(place.path());
             let aside = aside.unwrap();
             fs_err::write(aside.path().join(MARK), mark).unwrap();
-            let held = File::open(aside.path()).unwrap();
+            let held = fs_err::File::open(aside.path()).unwrap().into_parts().0;
             AsideDirectory(aside, held)
         };
         let names = || fs_err::read_dir(place.path()).unwrap().count();

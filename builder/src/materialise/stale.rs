@@ -75,9 +75,9 @@ mod tests {
     fn locks_tell_who_lives() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join(".goldsmith-x");
-        let file = File::create(&path).unwrap();
+        let file = fs_err::File::create(&path).unwrap().into_parts().0;
         let free = || {
-            let other = File::open(&path).unwrap();
+            let other = fs_err::File::open(&path).unwrap();
             flock(&other, FlockOperation::NonBlockingLockExclusive).is_ok()
         };
         assert!(free());

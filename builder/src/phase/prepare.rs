@@ -109,13 +109,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
     })?;
     let names = graph.elements.iter().map(|element| element.name.as_str());
     let size_kib = block_device::explicit_size_kib(request.image_size_kib, names);
-    let settled = crate::compat::settled(request, &graph);
-    check_disk(session, &settled, &disk, size_kib)?;
-    let names: Vec<_> = graph.elements.iter().map(|element| element.name.as_str()).collect();
-    let firmware = crate::compat::firmware(&names, dpkg_name(&request.arch));
-    if let Some(firmware) = firmware.filter(|_| settled.types.iter().any(|kind| kind.is_disk())) {
-        disk.check_boot(&firmware)?;
-    }
+    check_disk(session, &crate::compat::settled(request, &graph), (&graph, &disk), size_kib)?;
     let containerfile = containerfile.is_some();
     Ok(Prepared { graph, hooks, disk, shipped, base, containerfile })
 }
@@ -124,7 +118,7 @@ pub fn prepare(session: &Session, request: &Request) -> Result<Prepared> {
 fn check_disk(
     session: &Session,
     request: &Request,
-    disk: &block_device::Plan,
+    (graph, disk): (&ElementGraph, &block_device::Plan),
     size_kib: Option<u64>,
 ) -> Result<()> {
     for warning in disk.warnings() {
@@ -133,6 +127,7 @@ fn check_disk(
     if !request.types.iter().any(|kind| kind.is_disk()) {
         return Ok(());
     }
+    check_boot(graph, disk, dpkg_name(&request.arch))?;
     let by_loop = request.backend == Backend::Loop;
     let whole = |size| if by_loop { disk.need_whole_volumes(size) } else { Ok(()) };
     if by_loop {
@@ -158,6 +153,15 @@ fn check_disk(
             crate::materialise::outputs::check_size(request, layout.size_bytes)
         }
         None => disk.check_any_size(&whole),
+    }
+}
+
+/// Refuses a disk without a place for the boot loader that its elements bring.
+fn check_boot(graph: &ElementGraph, disk: &block_device::Plan, arch: &str) -> Result<()> {
+    let names: Vec<_> = graph.elements.iter().map(|element| element.name.as_str()).collect();
+    match crate::compat::firmware(&names, arch) {
+        Some(firmware) => disk.check_boot(&firmware),
+        None => Ok(()),
     }
 }
 
