@@ -6,13 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 
-use super::stale;
-
 /// A file that an output is written to before it gets its name.
 ///
 /// The kernel drops it when nobody holds it (O_TMPFILE, open(2)), so a killed builder leaves
 /// nothing in the user's directory. On file systems that know no such files it has a hidden
-/// name, which goes with this value, or when [`stale::sweep`] finds it.
+/// name, which goes with this value.
 #[derive(Debug)]
 pub struct Aside {
     directory: PathBuf,
@@ -38,10 +36,6 @@ impl Aside {
             Ok(fd) => Place::Unnamed(File::from(fd)),
             Err(_unknown) => Place::Hidden(hidden(&directory)?),
         };
-        match &place {
-            Place::Unnamed(file) => stale::hold(file),
-            Place::Hidden(file) => stale::hold(file.as_file()),
-        }
         Ok(Self { directory, place })
     }
 
@@ -80,7 +74,7 @@ impl Aside {
             Place::Hidden(file) => file.persist(to).map(|_| ()).map_err(|error| error.error),
             Place::Unnamed(file) => {
                 // link(2) replaces nothing, rename(2) needs a name: first one, then the other.
-                let name = tempfile::Builder::new().prefix(stale::PREFIX).make_in(
+                let name = tempfile::Builder::new().prefix(".goldsmith-").make_in(
                     &self.directory,
                     |name| {
                         let from = format!("/proc/self/fd/{}", file.as_raw_fd());
@@ -94,7 +88,7 @@ impl Aside {
 }
 
 fn hidden(directory: &Path) -> std::io::Result<tempfile::NamedTempFile> {
-    tempfile::Builder::new().prefix(stale::PREFIX).tempfile_in(directory)
+    tempfile::Builder::new().prefix(".goldsmith-").tempfile_in(directory)
 }
 
 #[cfg(test)]

@@ -9,14 +9,12 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::stale;
-
 /// What an image layout always has, and hardly any other directory.
 const MARK: &str = "oci-layout";
 
-/// A complete layout under a hidden name, which goes with this value; its lock as well.
+/// A complete layout under a hidden name, which goes with this value.
 #[derive(Debug)]
-pub(super) struct AsideDirectory(TempDir, #[expect(dead_code, reason = "held")] File);
+pub(super) struct AsideDirectory(TempDir);
 
 /// Whether something that has the name of a layout may be replaced by one: only an older layout.
 pub(super) fn is_layout(path: &Path) -> bool {
@@ -35,13 +33,11 @@ impl AsideDirectory {
     /// When the directory cannot be written.
     pub(super) fn new(to: &Path, archive: &File) -> std::io::Result<Self> {
         let directory = to.parent().unwrap_or(Path::new("/"));
-        let aside = tempfile::Builder::new().prefix(stale::PREFIX).tempdir_in(directory)?;
-        let held = fs_err::File::open(aside.path())?.into_parts().0;
-        stale::hold(&held);
+        let aside = tempfile::Builder::new().prefix(".goldsmith-").tempdir_in(directory)?;
         let failed = |error: goldsmith_images::oci::ArchiveError| std::io::Error::other(error);
         let archive = Archive::open(archive.try_clone()?).map_err(failed)?;
         archive.lay_out(aside.path()).map_err(failed)?;
-        Ok(Self(aside, held))
+        Ok(Self(aside))
     }
 
     /// Names the directory; an older layout of that name changes places with it and is removed.
@@ -89,8 +85,7 @@ impl AsideDirectory {
             return Err(std::io::ErrorKind::AlreadyExists.into());
         }
         let parent = to.parent().unwrap_or(Path::new("/"));
-        // Killed now, the only layout is the old one: its name is none that is swept.
-        let old = tempfile::Builder::new().prefix(".old-goldsmith-").tempdir_in(parent)?;
+        let old = tempfile::Builder::new().prefix(".goldsmith-").tempdir_in(parent)?;
         // A rename takes the place of an empty directory.
         fs_err::rename(to, old.path())?;
         if let Err(error) = fs_err::rename(self.0.path(), to) {
@@ -120,8 +115,7 @@ mod tests {
             let aside = tempfile::Builder::new().prefix(".goldsmith-").tempdir_in(place.path());
             let aside = aside.unwrap();
             fs_err::write(aside.path().join(MARK), mark).unwrap();
-            let held = fs_err::File::open(aside.path()).unwrap().into_parts().0;
-            AsideDirectory(aside, held)
+            AsideDirectory(aside)
         };
         let names = || fs_err::read_dir(place.path()).unwrap().count();
         for mark in ["one", "two"] {

@@ -12,6 +12,5 @@ pub mod oci;
 pub mod outputs;
 pub mod parts;
 pub mod squashfs;
-mod stale;
 pub mod unvouched;
 pub mod write;

@@ -16,7 +16,6 @@ use super::layout::is_layout;
 use super::oci::Label;
 use super::parts;
 use super::squashfs::{self, Workshop};
-use super::stale;
 use super::write::{Write, run_write};
 use crate::error::{Failure, Kind, Result};
 use crate::phase::cache::{Done, Recipe};
@@ -185,7 +184,6 @@ fn write_all(
     content: Content,
     directory: &Path,
 ) -> Result<Vec<Finished>> {
-    stale::sweep(directory);
     let mut aside = Vec::new();
     for &kind in &request.types {
         let to = path(request, kind);
