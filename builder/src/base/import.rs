@@ -32,7 +32,9 @@ fn grow(file: fs_err::File, form: Form, root: &Path, growth: Growth) -> Result<(
     let usual = std::fs::Permissions::from_mode(0o755);
     fs_err::set_permissions(root, usual).map_err(|error| error.to_string())?;
     let mut writer = RootWriter::open(root).map_err(|error| chain(&error))?;
-    let stored = growth.of(file.metadata().map_err(|error| error.to_string())?.len());
+    let data = file.metadata().map_err(|error| error.to_string())?;
+    // A directory's archive comes by a pipe, which has no size to be in proportion to.
+    let stored = if data.is_file() { growth.of(data.len()) } else { Limits::default().stored };
     // Names that mean something in layers are files like all others here.
     let limits = Limits { stored, whiteouts: false, list: false, ..Limits::default() };
     let extract = |stream: Box<dyn Read>, writer: &mut RootWriter| {
@@ -107,6 +109,7 @@ fn tree(file: fs_err::File, form: Form, scratch: &Path, stored: u64) -> Result<T
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::OwnedFd;
     use std::process::Command;
 
     use goldsmith_images::tree::{Entry, Kind, Source};
@@ -246,6 +249,24 @@ mod tests {
                 fs_err::remove_dir_all(&root).unwrap();
             }
         }
+    }
+
+    // `materialise` of a directory streams an archive: a pipe has no size.
+    #[test]
+    fn an_archive_through_a_pipe_is_not_measured_by_its_size() {
+        let place = tempfile::tempdir().unwrap();
+        fs_err::create_dir_all(place.path().join("tree/etc")).unwrap();
+        fs_err::write(place.path().join("tree/etc/large"), vec![b'x'; 8 << 20]).unwrap();
+        let growth = Growth { times: 16, always: 4 << 20 };
+        let (reader, writer) = std::io::pipe().unwrap();
+        let tree = place.path().join("tree");
+        let mut tar =
+            Command::new("tar").arg("-cC").arg(&tree).arg(".").stdout(writer).spawn().unwrap();
+        let reader = fs_err::File::from_parts(std::fs::File::from(OwnedFd::from(reader)), "a pipe");
+        let root = place.path().join("root");
+        grow(reader, Form::parse("tar").unwrap(), &root, growth).unwrap();
+        assert!(tar.wait().unwrap().success());
+        assert_eq!(fs_err::metadata(root.join("etc/large")).unwrap().len(), 8 << 20);
     }
 
     const JSON: &[u8] = br#"json:{"file":{"filename":"/etc/shadow"}}  "#;
