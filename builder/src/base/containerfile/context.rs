@@ -56,7 +56,16 @@ impl<'a> Context<'a> {
             let paths = self.meant(source).map_err(wrong)?;
             let before = taken.sources.len();
             for path in paths {
-                self.is_inside(&path).map_err(wrong)?;
+                let path = self.resolve(&path).map_err(wrong)?;
+                if self.is_lost(&path) {
+                    continue;
+                }
+                if self.is_link(&path) {
+                    return Err(wrong(format!(
+                        "{} is a link: name what it leads to",
+                        path.display()
+                    )));
+                }
                 if self.walk(&path, &mut taken.entries).map_err(wrong)? {
                     taken.sources.push(path);
                 }
@@ -114,19 +123,24 @@ impl<'a> Context<'a> {
 
     /// Whether a path and all below it is left out.
     fn is_lost(&self, path: &Path) -> bool {
-        self.ignore.leaves_out(path).is_some() && !self.ignore.has_exceptions()
+        let may_hold = || self.ignore.takes_below(path) && !self.is_link(path);
+        self.ignore.leaves_out(path).is_some() && !(may_hold() && self.root.join(path).is_dir())
     }
 
-    /// A directory on the way may be a link, but one that stays inside.
-    fn is_inside(&self, path: &Path) -> std::result::Result<(), String> {
+    fn is_link(&self, path: &Path) -> bool {
+        fs_err::symlink_metadata(self.root.join(path)).is_ok_and(|data| data.is_symlink())
+    }
+
+    /// The same path without links on the way: they may lead anywhere inside. What is left out is
+    /// then left out by every name that it has, and nothing is written through a link.
+    fn resolve(&self, path: &Path) -> std::result::Result<PathBuf, String> {
         let real = |path: &Path| fs_err::canonicalize(path).map_err(|error| error.to_string());
-        let top = self.root.join(path);
-        if fs_err::symlink_metadata(&top).is_ok_and(|data| data.is_symlink()) {
-            return Err(format!("{} is a link: name what it leads to", path.display()));
-        }
-        match real(&top)?.starts_with(real(self.root)?) {
-            true => Ok(()),
-            false => Err("it leads out of the context".to_owned()),
+        let Some((above, name)) = path.parent().zip(path.file_name()) else {
+            return Ok(path.to_path_buf());
+        };
+        match real(&self.root.join(above))?.strip_prefix(real(self.root)?) {
+            Ok(above) => Ok(above.join(name)),
+            Err(_) => Err("it leads out of the context".to_owned()),
         }
     }
 
@@ -142,7 +156,7 @@ impl<'a> Context<'a> {
         let out = self.ignore.leaves_out(path).is_some();
         let entry = if data.is_dir() {
             let mut any = !out;
-            if any || self.ignore.has_exceptions() {
+            if any || self.ignore.takes_below(path) {
                 for name in names(&place)? {
                     any |= self.walk(&path.join(name), entries)?;
                 }
@@ -275,8 +289,11 @@ mod tests {
         let failure = digest("d/link").unwrap_err();
         assert!(failure.message.contains("d/link is a link: name what it leads to"), "{failure}");
         std::os::unix::fs::symlink("../..", root.join("d/up")).unwrap();
-        let failure = digest("d/up/secret").unwrap_err();
-        assert!(failure.message.contains("leads out of the context"), "{failure}");
+        for outside in ["d/up/secret", "d/up/context-of-another/x"] {
+            let failure = digest(outside).unwrap_err();
+            let words = ["leads out of the context", "No such file"];
+            assert!(words.iter().any(|words| failure.message.contains(words)), "{failure}");
+        }
         rustix::fs::mknodat(
             rustix::fs::CWD,
             root.join("d/pipe"),
@@ -287,6 +304,43 @@ mod tests {
         .unwrap();
         let failure = digest("d").unwrap_err();
         assert!(failure.message.contains("d/pipe is neither a file nor"), "{failure}");
+    }
+
+    // What a link on the way leads to is copied under its own name, so that nothing that is laid
+    // down goes through the link, and is left out under every name.
+    #[test]
+    fn links_on_the_way_are_resolved() {
+        let (place, root) = context(&["real/x", "real/hidden", "d/own"]);
+        std::os::unix::fs::symlink("../real", root.join("d/link")).unwrap();
+        std::os::unix::fs::symlink(&root, root.join("d/whole")).unwrap();
+        let (sources, names, _) = take(&root, &["d", "d/link/x", "d/whole/real/x"]).unwrap();
+        assert_eq!(sources, ["d", "real/x", "real/x"]);
+        assert_eq!(names, ["d", "d/link", "d/own", "d/whole", "real/x"]);
+        let taken = Context::open(&root, &root.join("Containerfile")).unwrap();
+        let taken = taken.take(&["d".to_owned(), "d/whole/real/x".to_owned()]).unwrap();
+        let to = place.path().join("to");
+        taken.lay_down(&to).unwrap();
+        assert_eq!(fs_err::read_to_string(root.join("real/x")).unwrap(), "real/x");
+        assert_eq!(fs_err::read_to_string(to.join("real/x")).unwrap(), "real/x");
+        fs_err::write(root.join(".dockerignore"), "real/hidden\n").unwrap();
+        assert_eq!(take(&root, &["d/link/*"]).unwrap().0, ["real/x"]);
+        let failure = take(&root, &["d/link/hidden"]).unwrap_err();
+        assert!(failure.message.contains("nothing of the context"), "{failure}");
+    }
+
+    // A pattern may mean what is left out, whatever that is, also when something else is taken in.
+    #[test]
+    fn what_is_left_out_is_not_looked_at() {
+        let (_place, root) = context(&["a", "out/x", "keep/y", "keep/z"]);
+        std::os::unix::fs::symlink("a", root.join("b-link")).unwrap();
+        let pipe = root.join("out/pipe");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        fs_err::write(root.join(".dockerignore"), "*\n!a\n!keep/y\n").unwrap();
+        let (sources, names, _) = take(&root, &["*"]).unwrap();
+        assert_eq!(sources, ["a", "keep"]);
+        assert_eq!(names, ["a", "keep", "keep/y"]);
+        assert!(take(&root, &["b-link"]).unwrap_err().message.contains("line 1, leaves it out"));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(super) struct Ignore {
 struct Rule {
     line: usize,
     pattern: Pattern,
+    /// The names of the path that the pattern is of.
+    names: Vec<String>,
     /// Whether it takes in again.
     takes: bool,
 }
@@ -68,14 +70,34 @@ impl Ignore {
         by
     }
 
-    /// Whether something may be taken in below what is left out.
-    pub(super) fn has_exceptions(&self) -> bool {
-        self.rules.iter().any(|rule| rule.takes)
+    /// Whether something may be taken in again below a path that is left out.
+    pub(super) fn takes_below(&self, path: &Path) -> bool {
+        self.rules.iter().any(|rule| rule.takes && rule.reaches_below(path))
     }
 
     /// The file, for messages.
     pub(super) fn file(&self) -> &Path {
         &self.file
+    }
+}
+
+impl Rule {
+    /// Whether the pattern may mean something below a path. One that means the path itself or what
+    /// is above it says nothing of its own about what is below.
+    fn reaches_below(&self, path: &Path) -> bool {
+        let mut names = self.names.iter();
+        for part in path.components() {
+            let Some(name) = names.next() else { return false };
+            if name.contains("**") {
+                return true;
+            }
+            // One that only means something together with its neighbours may mean anything.
+            let Ok(pattern) = Pattern::of_name(name) else { return true };
+            if !pattern.is_match(Path::new(part.as_os_str())) {
+                return false;
+            }
+        }
+        names.next().is_some()
     }
 }
 
@@ -93,8 +115,10 @@ fn rules(text: &str) -> std::result::Result<Vec<Rule>, (usize, String)> {
         if text.is_empty() {
             return Err((line, "a ! without a pattern".to_owned()));
         }
-        let pattern = Pattern::of_path(&clean(text)).map_err(|reason| (line, reason))?;
-        rules.push(Rule { line, pattern, takes });
+        let text = clean(text);
+        let pattern = Pattern::of_path(&text).map_err(|reason| (line, reason))?;
+        let names = text.split('/').map(str::to_owned).collect();
+        rules.push(Rule { line, pattern, names, takes });
     }
     Ok(rules)
 }
@@ -136,6 +160,7 @@ mod tests {
             ("**/*.o\n!keep/**\n", &["x.o", "a/b/x.o"], &["keep/x.o", "a/x.c"]),
             ("a/*/c\n", &["a/b/c", "a/b/c/d"], &["a/b", "a/c"]),
             ("node_modules\n", &["node_modules/x"], &["deep/node_modules"]),
+            ("a/**/b\n", &["a/b", "a/x/b/c"], &["b"]),
             ("\u{feff}a\r\nb\r\n", &["a", "b"], &["c"]),
         ] {
             let rules = ignore(text);
@@ -149,7 +174,25 @@ mod tests {
         let rules = ignore("# x\na\n!a/b\na/b/c\n");
         assert_eq!(rules.leaves_out(Path::new("a/x")), Some(2));
         assert_eq!(rules.leaves_out(Path::new("a/b/c")), Some(4));
-        assert!(rules.has_exceptions() && !ignore("a\n").has_exceptions());
+    }
+
+    #[test]
+    fn only_where_something_may_be_taken_in_is_looked() {
+        for (text, yes, no) in [
+            ("a\n", &[][..], &["a"][..]),
+            ("*\n!a/b*/c\n", &["a", "a/b", "a/bx"], &["b", "a/c", "a/b/c", "a/b/c/d"]),
+            ("*\n!a\n", &[], &["a", "b"]),
+            ("*\n!**/x\n", &["a", "a/b/c"], &[]),
+            ("*\n!a/**/x\n", &["a", "a/b", "a/b/c"], &["b"]),
+        ] {
+            let ignore = ignore(text);
+            for path in yes {
+                assert!(ignore.takes_below(Path::new(path)), "{text:?} {path}");
+            }
+            for path in no {
+                assert!(!ignore.takes_below(Path::new(path)), "{text:?} {path}");
+            }
+        }
     }
 
     #[test]

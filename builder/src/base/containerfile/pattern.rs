@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::str::Chars;
 
-use regex::bytes::Regex;
+use regex::Regex;
 
 /// A pattern that was read.
 #[derive(Debug, Clone)]
@@ -56,9 +56,15 @@ impl Pattern {
         Regex::new(&regex).map(Self).map_err(|error| error.to_string())
     }
 
-    /// Whether a path, or a name, is meant as a whole.
+    /// Whether a path, or a name, is meant as a whole. A byte that is no letter counts as one that
+    /// cannot be written down.
     pub(super) fn is_match(&self, path: &Path) -> bool {
-        self.0.is_match(path.as_os_str().as_bytes())
+        let mut text = String::new();
+        for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+        }
+        self.0.is_match(&text)
     }
 }
 
@@ -139,6 +145,17 @@ mod tests {
             for name in no {
                 assert!(!read.is_match(Path::new(name)), "{pattern} {name}");
             }
+        }
+    }
+
+    #[test]
+    fn names_need_not_be_text() {
+        let name = Path::new(std::ffi::OsStr::from_bytes(b"a/\xffx\xe4\xb8.o"));
+        for pattern in ["a/*.o", "**/*.o", "**", "a/**", "a/?x??.o", "a/[^a]x*"] {
+            assert!(Pattern::of_path(pattern).unwrap().is_match(name), "{pattern}");
+        }
+        for pattern in ["a/x*", "a/?x?.o", "a/[a-z]x*"] {
+            assert!(!Pattern::of_path(pattern).unwrap().is_match(name), "{pattern}");
         }
     }
 
