@@ -42,7 +42,7 @@ pub use fat::FatError;
 pub(crate) use lvm::checksum as lvm_checksum;
 pub use lvm::shown_id;
 pub use made::{Made, MadeError, part};
-pub use patch::{boot_code, frame, volume};
+pub use patch::{boot_code, frame, volume, volumes};
 pub use swap::SwapError;
 pub use table::TableError;
 pub use view::SplitError;

@@ -44,8 +44,9 @@ fn run(layout: &DiskLayout, filesystem: &Filesystem) -> Result<Extent, LayoutErr
     }
 }
 
-/// Gives the empty `file` the length of the disk and writes its partition table, what LVM keeps on
-/// its physical volumes, swap areas and every xfs, empty: mkfs.xfs asks the device for what a sandbox is not allowed to.
+/// Gives the empty `file` the length of the disk and writes its partition table, swap areas and
+/// every xfs, empty: mkfs.xfs asks the device for what a sandbox is not allowed to. What LVM keeps
+/// on the disk comes at the end ([`volumes`]).
 ///
 /// # Errors
 ///
@@ -54,7 +55,7 @@ pub fn frame(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
     layout.validate()?;
     file.set_len(layout.size_bytes)?;
     let mut sink = Fresh(file);
-    for fragment in table::fragments(layout)?.into_iter().chain(lvm::fragments(layout)?) {
+    for fragment in table::fragments(layout)? {
         sink.data(fragment.offset, &fragment.bytes)?;
     }
     let (tree, root) = (Tree::default(), view::root(layout.epoch));
@@ -76,6 +77,19 @@ pub fn frame(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
             | FsKind::Erofs
             | FsKind::Squashfs => {}
         }
+    }
+    Ok(())
+}
+
+/// Writes what LVM keeps on physical volumes, into a disk that is no device any more: a host that
+/// sees it on one may activate the volumes, and holds the device.
+///
+/// # Errors
+///
+/// When the volumes have no place or the file cannot be written.
+pub fn volumes(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
+    for fragment in lvm::fragments(layout)? {
+        file.write_all_at(&fragment.bytes, fragment.offset)?;
     }
     Ok(())
 }

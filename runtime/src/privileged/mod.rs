@@ -24,4 +24,9 @@ impl PrivilegedError {
     fn new(doing: impl Into<String>, source: impl Into<std::io::Error>) -> Self {
         Self { doing: doing.into(), source: source.into() }
     }
+
+    /// What kind of answer the kernel gave.
+    pub fn kind(&self) -> std::io::ErrorKind {
+        self.source.kind()
+    }
 }

@@ -9,8 +9,8 @@ mod written;
 use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::disk::frame;
 use goldsmith_images::disk::layout::{DiskLayout, Filesystem, FsKind};
+use goldsmith_images::disk::{frame, volumes};
 use goldsmith_images::layer::{Limits, RootWriter, extract};
 use goldsmith_images::tree::Normalise;
 use goldsmith_runtime::DevicePlan;
@@ -55,6 +55,19 @@ fn host(error: &(dyn std::error::Error + 'static)) -> Failure {
 
 fn privileged(error: PrivilegedError) -> Failure {
     host(&error)
+}
+
+/// Why a file system was not mounted. Linux before 6.7 mounts no two btrfs of one identifier.
+fn unmounted(filesystem: &Filesystem, error: PrivilegedError) -> Failure {
+    if filesystem.kind != FsKind::Btrfs || error.kind() != std::io::ErrorKind::AlreadyExists {
+        return privileged(error);
+    }
+    let what = format!(
+        "{}: a btrfs with the identifier {} is mounted already, by another build perhaps",
+        filesystem.name, filesystem.uuid
+    );
+    Failure::wrap(Kind::Host, what, &error)
+        .hint("build again when that is gone; Linux 6.7 and `--backend image` have no such limit")
 }
 
 fn io(error: std::io::Error) -> Failure {
@@ -220,7 +233,7 @@ impl<'a> LoopImage<'a> {
         let point = below(Path::new("/stage"), point);
         self.mounts
             .mount_below(self.place.path(), device, kind, options, &point)
-            .map_err(privileged)
+            .map_err(|error| unmounted(filesystem, error))
     }
 
     fn fat_files(&self, filesystem: &Filesystem) -> PathBuf {
@@ -336,6 +349,7 @@ impl<'a> LoopImage<'a> {
         }
         self.mounts.unmount().map_err(privileged)?;
         self.devices.detach()?;
+        volumes(self.layout, self.file).map_err(|error| host(&error))?;
         let written = Written { session: self.session, tools: self.tools, layout: self.layout };
         for (filesystem, files) in ours {
             written.write(filesystem, files, rules, self.file)?;
