@@ -127,7 +127,7 @@ fn check_disk(
     if !request.types.iter().any(|kind| kind.is_disk()) {
         return Ok(());
     }
-    check_boot(graph, disk, dpkg_name(&request.arch))?;
+    check_boot(session, request, (graph, disk))?;
     let by_loop = request.backend == Backend::Loop;
     let whole = |size| if by_loop { disk.need_whole_volumes(size) } else { Ok(()) };
     if by_loop {
@@ -156,12 +156,24 @@ fn check_disk(
     }
 }
 
-/// Refuses a disk without a place for the boot loader that its elements bring.
-fn check_boot(graph: &ElementGraph, disk: &block_device::Plan, arch: &str) -> Result<()> {
+/// Refuses a disk without a place for the boot loader that its elements bring. Who gives a layout of
+/// their own may bring a boot loader of their own, too: they are warned.
+fn check_boot(
+    session: &Session,
+    request: &Request,
+    (graph, disk): (&ElementGraph, &block_device::Plan),
+) -> Result<()> {
     let names: Vec<_> = graph.elements.iter().map(|element| element.name.as_str()).collect();
-    match crate::compat::firmware(&names, arch) {
-        Some(firmware) => disk.check_boot(&firmware),
-        None => Ok(()),
+    let Some(firmware) = crate::compat::firmware(&names, dpkg_name(&request.arch)) else {
+        return Ok(());
+    };
+    let own = request.env.get("DIB_BLOCK_DEVICE_CONFIG").is_some_and(|text| !text.is_empty());
+    match disk.check_boot(&firmware) {
+        Err(failure) if own => {
+            session.reporter.warn(failure.message);
+            Ok(())
+        }
+        checked => checked,
     }
 }
 
