@@ -38,8 +38,8 @@ impl Row {
 
 /// Every two of layout, firmware and root file system that can go together. What is missing cannot
 /// be: a disk of `block-device-mbr` or `block-device-gpt` has no EFI system partition for UEFI,
-/// GRUB for BIOS reads no sectors of 4096 bytes, and an xfs on them is not written.
-pub const ROWS: [Row; 10] = [
+/// and GRUB for BIOS reads no sectors of 4096 bytes.
+pub const ROWS: [Row; 11] = [
     row("block-device-mbr", "xfs", "bios", "bios dos xfs 512"),
     row("block-device-efi-4k", "ext4", "uefi", "uefi gpt ext4 4096"),
     row("block-device-mbr", "ext4", "bios", "bios dos ext4 512"),
@@ -50,10 +50,17 @@ pub const ROWS: [Row; 10] = [
     row("block-device-efi", "ext4", "bios", "bios gpt ext4 512"),
     row("block-device-efi", "ext4", "uefi", "uefi gpt ext4 512"),
     row("block-device-efi", "xfs", "uefi", "uefi gpt xfs 512"),
+    row("block-device-efi-4k", "xfs", "uefi", "uefi gpt xfs 4096"),
 ];
 
-/// The layout that says itself of which type its root file system is.
-const EFI: &str = include_str!("../../elements/block-device-efi/block-device-default.yaml");
+/// The layouts that say themselves of which type their root file system is.
+const EFI: [(&str, &str); 2] = [
+    ("block-device-efi", include_str!("../../elements/block-device-efi/block-device-default.yaml")),
+    (
+        "block-device-efi-4k",
+        include_str!("../../elements/block-device-efi-4k/block-device-default.yaml"),
+    ),
+];
 
 /// A root file system on a logical volume, which either firmware can start.
 const LVM: &str = "
@@ -107,8 +114,9 @@ pub fn boots(env: &TestEnv, rows: &[Row], backend: &str) -> Result<()> {
         if row.is_lvm() {
             command.env("DIB_BLOCK_DEVICE_CONFIG", LVM);
         }
-        if (row.layout, row.fs_type) == ("block-device-efi", "xfs") {
-            command.env("DIB_BLOCK_DEVICE_CONFIG", EFI.replace("type: ext4", "type: xfs"));
+        if let Some((_, text)) = EFI.iter().find(|(layout, _)| *layout == row.layout) {
+            let text = text.replace("type: ext4", &format!("type: {}", row.fs_type));
+            command.env("DIB_BLOCK_DEVICE_CONFIG", text);
         }
         command.env("DIB_DEBIAN_KERNEL", "cloud").env("DIB_GRUB_TIMEOUT_STYLE", "hidden");
         command.env("DIB_GRUB_TIMEOUT", "0");

@@ -284,12 +284,11 @@ fn of_disks_of_any_size() {
 }
 
 #[test]
-fn of_sectors_that_an_xfs_cannot_have() {
+fn of_sectors_that_a_bios_cannot_read() {
     let text = EFI.replacen("name: image0", "name: image0\n    block_size: 4096", 1);
     let plan =
         load(&text.replace("name: mkfs_root", "name: mkfs_root\n          type: xfs")).unwrap();
-    let failure = plan.check_any_size(&|_| Ok(())).unwrap_err();
-    assert!(failure.message.contains("mkfs_root: "), "{failure}");
+    plan.check_any_size(&|_| Ok(())).unwrap();
     assert!(load(&text).unwrap().facts().contains("\nbios=sectors\n"));
 }
 

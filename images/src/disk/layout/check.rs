@@ -286,10 +286,6 @@ impl DiskLayout {
                 let least = xfs::LEAST;
                 Err(LayoutError::TooSmall { name: name(), len, format: "xfs", least })
             }
-            FsKind::Xfs if self.sector_size != 512 => {
-                let size = self.sector_size;
-                Err(impossible(format!("xfs cannot be written for sectors of {size} bytes")))
-            }
             FsKind::Ext4(options) if options.block_size < self.sector_size => {
                 let (block, sector) = (options.block_size, self.sector_size);
                 let what = format!("ext4 with blocks of {block} bytes on sectors of {sector}");

@@ -9,17 +9,20 @@ use std::ops::Range;
 
 /// Bytes of a block.
 pub(super) const BLOCK: u64 = 4096;
-/// Bytes of a sector.
-pub(super) const SECTOR: u64 = 512;
 /// Bytes of an inode.
 pub(super) const INODE: u64 = 512;
 /// Inodes that are made together.
 pub(super) const CHUNK: u64 = 64;
 /// Blocks of a chunk.
 pub(super) const CHUNK_BLOCKS: u64 = CHUNK * INODE / BLOCK;
-/// Blocks at the beginning of each group: headers, the roots of four trees, four spare ones.
-pub(super) const HEAD: u64 = 9;
-/// The group's block where inodes begin: the first behind the head that is aligned.
+/// Sectors of a group's headers: superblock, free space, inodes, spare blocks.
+const HEADERS: u64 = 4;
+/// Roots of trees behind the headers of a group: two of free space, two of chunks.
+const ROOTS: u64 = 4;
+/// Spare blocks of a group, for trees that grow.
+const SPARE: u64 = 4;
+/// The group's block where inodes begin: the first behind the head that is aligned, whatever the
+/// size of sectors.
 pub(super) const FIRST_CHUNK: u64 = 12;
 /// What mkfs.xfs(8) makes no file system below.
 pub(in crate::disk) const LEAST: u64 = 300 << 20;
@@ -44,6 +47,8 @@ pub(super) fn parts<T>(mut records: &[T], most: u64) -> Vec<&[T]> {
 /// The numbers of a file system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Geometry {
+    /// Bytes of a sector, 512 to a block.
+    pub(super) sector: u64,
     /// Blocks of the file system.
     pub(super) blocks: u64,
     /// Blocks of a group; the last may have fewer.
@@ -59,9 +64,9 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// The geometry of `len` bytes with room for `inodes` inodes; nothing when that is too
-    /// small or they do not fit.
-    pub(super) fn new(len: u64, inodes: u64) -> Option<Self> {
+    /// The geometry of `len` bytes in sectors of `sector` bytes with room for `inodes` inodes;
+    /// nothing when that is too small or they do not fit.
+    pub(super) fn new(len: u64, sector: u64, inodes: u64) -> Option<Self> {
         if len < LEAST {
             return None;
         }
@@ -79,6 +84,7 @@ impl Geometry {
         };
         let log = (blocks / 2048).clamp(16_384, 262_144);
         let mut geometry = Self {
+            sector,
             blocks,
             group,
             groups,
@@ -104,6 +110,22 @@ impl Geometry {
         left == 0
     }
 
+    /// The group's block where the roots of its trees begin: behind the headers.
+    pub(super) fn roots(&self) -> u64 {
+        (HEADERS * self.sector).div_ceil(BLOCK)
+    }
+
+    /// The group's blocks that are spare.
+    pub(super) fn spare(&self) -> Range<u64> {
+        let first = self.roots() + ROOTS;
+        first..first + SPARE
+    }
+
+    /// Blocks at the beginning of each group: headers, roots of trees, spare ones.
+    pub(super) fn head(&self) -> u64 {
+        self.spare().end
+    }
+
     /// The group with the log.
     pub(super) fn log_group(&self) -> u64 {
         self.groups / 2
@@ -111,7 +133,7 @@ impl Geometry {
 
     /// The log's first block.
     pub(super) fn log_start(&self) -> u64 {
-        self.start(self.log_group()) + HEAD
+        self.start(self.log_group()) + self.head()
     }
 
     /// A group's first block.
@@ -153,10 +175,10 @@ impl Geometry {
         for (group, chunks) in (0..).zip(&self.chunks) {
             let start = self.start(group);
             if group == self.log_group() {
-                reserved.push(start..start + HEAD + self.log);
+                reserved.push(start..start + self.head() + self.log);
                 continue;
             }
-            reserved.push(start..start + HEAD);
+            reserved.push(start..start + self.head());
             if *chunks > 0 {
                 let first = start + FIRST_CHUNK;
                 let end = first + chunks * CHUNK_BLOCKS + Self::chunk_leaves(*chunks);
@@ -185,14 +207,23 @@ mod tests {
 
     #[test]
     fn inodes_fill_the_groups_around_the_log() {
-        let g = Geometry::new(1 << 30, 100).unwrap();
+        let g = Geometry::new(1 << 30, 512, 100).unwrap();
         assert_eq!((g.group, g.groups, g.group_bits, g.log), (65_536, 4, 16, 16_384));
         assert_eq!((g.ino(0), g.ino(63), g.ino(64)), (96, 159, 160));
-        let many = Geometry::new(1 << 30, 500_000).unwrap();
+        let many = Geometry::new(1 << 30, 512, 500_000).unwrap();
         assert_eq!(many.chunks, [4092, 3721, 0, 0]);
         assert_eq!(many.ino(4092 * 64), (65_536 + 12) << 3);
-        assert!(Geometry::new(1 << 30, 1 << 30).is_none());
-        assert!(Geometry::new(LEAST - 1, 1).is_none());
-        assert_eq!(Geometry::new(8 << 40, 1).unwrap().groups, 8, "8 blocks are left off");
+        assert!(Geometry::new(1 << 30, 512, 1 << 30).is_none());
+        assert!(Geometry::new(LEAST - 1, 512, 1).is_none());
+        assert_eq!(Geometry::new(8 << 40, 512, 1).unwrap().groups, 8, "8 blocks are left off");
+    }
+
+    #[test]
+    fn headers_take_sectors_and_roots_blocks() {
+        for (sector, roots, spare) in [(512, 1, 5..9), (1024, 1, 5..9), (4096, 4, 8..12)] {
+            let g = Geometry::new(1 << 30, sector, 100).unwrap();
+            assert_eq!((g.roots(), g.spare(), g.head()), (roots, spare.clone(), spare.end));
+            assert!(g.head() <= FIRST_CHUNK);
+        }
     }
 }

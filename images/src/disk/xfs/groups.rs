@@ -1,21 +1,16 @@
 //! Headers and trees of allocation groups.
 
-use std::ops::Range;
-
 use super::super::alloc::Allocator;
 use super::super::sink::{len_of, offset_of};
 use super::fields::{Fields, sealed};
 use super::geometry::{
-    BLOCK, CHUNK, CHUNK_BLOCKS, CHUNKS_IN_LEAF, FIRST_CHUNK, Geometry, LEAVES_IN_NODE, SECTOR,
-    parts,
+    BLOCK, CHUNK, CHUNK_BLOCKS, CHUNKS_IN_LEAF, FIRST_CHUNK, Geometry, LEAVES_IN_NODE, parts,
 };
 
 /// No block, no inode.
 const NULL: u64 = 0xffff_ffff;
 /// Bytes in front of a tree block's records.
 const TREE_HEADER: u64 = 56;
-/// Spare blocks for trees that grow.
-const SPARE: Range<u64> = 5..9;
 
 /// What is used of a file system.
 pub(super) struct Groups<'a> {
@@ -57,16 +52,17 @@ impl Groups<'_> {
         let unused: u64 = open.iter().map(|(_, free, _)| free).sum();
         let (root, leaves) = self.chunk_tree(number, &records);
 
+        let (roots, spare) = (g.roots(), g.spare());
         let mut head = Vec::new();
         let mut agf = self.header(b"XAGF", number);
         for (at, value) in [
-            (16, 1), // root by place
-            (20, 2), // root by size
-            (28, 1), // their levels
+            (16, roots),     // root by place
+            (20, roots + 1), // root by size
+            (28, 1),         // their levels
             (32, 1),
             (40, 1), // the spare blocks: from, to, count
-            (44, SPARE.end - SPARE.start),
-            (48, SPARE.end - SPARE.start),
+            (44, spare.end - spare.start),
+            (48, spare.end - spare.start),
             (52, total),
             (56, by_size.last().map_or(0, |(_, count)| *count)),
         ] {
@@ -77,12 +73,12 @@ impl Groups<'_> {
         let mut agi = self.header(b"XAGI", number);
         for (at, value) in [
             (16, chunks * CHUNK),
-            (20, 3), // root of the list of chunks
+            (20, roots + 2), // root of the list of chunks
             (24, if leaves.is_empty() { 1 } else { 2 }),
             (28, unused),
             (32, records.last().map_or(NULL, |(first, ..)| *first)), // made last
             (36, NULL),
-            (328, 4), // root of the list of those with unused inodes
+            (328, roots + 3), // root of the list of those with unused inodes
             (332, 1),
         ] {
             agi.u32(at, value);
@@ -91,28 +87,29 @@ impl Groups<'_> {
         agi.bytes(296, self.uuid.as_bytes());
         head.extend(sealed(agi, 312));
         head.extend(self.spare_list(number));
-        head.resize(len_of(BLOCK - SECTOR), 0);
+        head.resize(len_of(roots * BLOCK - g.sector), 0);
         let pairs = |list: &[(u64, u64)]| -> Vec<[u64; 2]> {
             list.iter().map(|(first, count)| [*first, *count]).collect()
         };
-        for (block, magic, list) in [(1, b"AB3B", &free), (2, b"AB3C", &by_size)] {
+        for (block, magic, list) in [(roots, b"AB3B", &free), (roots + 1, b"AB3C", &by_size)] {
             let tree = self.tree(number, block, magic, 0, (NULL, NULL), offset_of(list.len()));
             head.extend(filled(tree, &pairs(list)));
         }
         head.extend(root);
-        let tree = self.tree(number, 4, b"FIB3", 0, (NULL, NULL), offset_of(open.len()));
+        let tree = self.tree(number, roots + 3, b"FIB3", 0, (NULL, NULL), offset_of(open.len()));
         head.extend(chunk_records(tree, &open));
-        Group { head, leaves, free: total + SPARE.end - SPARE.start }
+        Group { head, leaves, free: total + spare.end - spare.start }
     }
 
     /// The sector that lists spare blocks.
     fn spare_list(&self, number: u64) -> Vec<u8> {
-        let mut agfl = Fields::new(SECTOR);
+        let sector = self.geometry.sector;
+        let mut agfl = Fields::new(sector);
         agfl.bytes(0, b"XAFL");
         agfl.u32(4, number);
         agfl.bytes(8, self.uuid.as_bytes());
-        agfl.bytes(36, &[0xff; 476]);
-        for (n, block) in SPARE.enumerate() {
+        agfl.bytes(36, &vec![0xff; len_of(sector) - 36]);
+        for (n, block) in self.geometry.spare().enumerate() {
             agfl.u32(36 + 4 * (n + 1), block);
         }
         sealed(agfl, 32)
@@ -135,15 +132,15 @@ impl Groups<'_> {
         number: u64,
         records: &[(u64, u64, u64)],
     ) -> (Vec<u8>, Vec<(u64, Vec<u8>)>) {
-        let count = offset_of(records.len());
+        let (count, place) = (offset_of(records.len()), self.geometry.roots() + 2);
         if count <= CHUNKS_IN_LEAF {
-            let tree = self.tree(number, 3, b"IAB3", 0, (NULL, NULL), count);
+            let tree = self.tree(number, place, b"IAB3", 0, (NULL, NULL), count);
             return (chunk_records(tree, records), Vec::new());
         }
         let first = FIRST_CHUNK + count * CHUNK_BLOCKS;
         let last = first + Geometry::chunk_leaves(count) - 1;
         let mut leaves = Vec::new();
-        let mut root = self.tree(number, 3, b"IAB3", 1, (NULL, NULL), last - first + 1);
+        let mut root = self.tree(number, place, b"IAB3", 1, (NULL, NULL), last - first + 1);
         for (block, part) in (first..).zip(parts(records, CHUNKS_IN_LEAF)) {
             let before = if block == first { NULL } else { block - 1 };
             let behind = if block == last { NULL } else { block + 1 };
@@ -159,7 +156,7 @@ impl Groups<'_> {
 
     /// A header of a group, without what is its own.
     fn header(&self, magic: &[u8], number: u64) -> Fields {
-        let mut header = Fields::new(SECTOR);
+        let mut header = Fields::new(self.geometry.sector);
         header.bytes(0, magic);
         header.u32(4, 1); // version
         header.u32(8, number);

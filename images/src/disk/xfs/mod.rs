@@ -138,7 +138,8 @@ pub(super) fn write(
 ) -> Result<FilesystemUse, XfsError> {
     let draft = Draft::of(view)?;
     let (len, inodes) = (place.extent.len, draft::count(&draft));
-    let geometry = Geometry::new(len, inodes).ok_or(XfsError::TooSmall { len, inodes })?;
+    let sector = u64::from(place.sector_size);
+    let geometry = Geometry::new(len, sector, inodes).ok_or(XfsError::TooSmall { len, inodes })?;
     let plan = Plan::new(geometry, &draft, filesystem, place.epoch)?;
     let mut sweep = Sweep::new(sink, place.extent, view);
     for piece in &plan.pieces {

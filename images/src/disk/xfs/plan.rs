@@ -256,7 +256,7 @@ impl<'a> Plan<'a> {
                 first += count;
             }
         }
-        self.write(geometry.log_start(), log::head(self.uuid));
+        self.write(geometry.log_start(), log::head(self.uuid, geometry.sector));
     }
 
     /// The bytes of inodes, which lie one after the other.

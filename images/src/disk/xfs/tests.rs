@@ -16,6 +16,15 @@ use crate::tree::{Kind, Tree};
 const EPOCH: i64 = 1_700_000_000;
 
 fn image(tree: &Tree, len: u64, path: &Path) -> Result<FilesystemUse, XfsError> {
+    image_of(tree, len, 512, path)
+}
+
+fn image_of(
+    tree: &Tree,
+    len: u64,
+    sector_size: u32,
+    path: &Path,
+) -> Result<FilesystemUse, XfsError> {
     let root = Filesystem {
         name: "mkfs_root".into(),
         on: On::Whole,
@@ -24,9 +33,9 @@ fn image(tree: &Tree, len: u64, path: &Path) -> Result<FilesystemUse, XfsError> 
         uuid: derived_uuid("test", "root"),
         mount_point: Some("/".into()),
     };
-    let layout = DiskLayout::bare(len, EPOCH, root);
+    let layout = DiskLayout { sector_size, ..DiskLayout::bare(len, EPOCH, root) };
     let views = view::split(&layout, tree, &[]).unwrap();
-    let place = Place { extent: Extent { offset: 0, len }, sector_size: 512, epoch: EPOCH };
+    let place = Place { extent: Extent { offset: 0, len }, sector_size, epoch: EPOCH };
     let mut sink = RawSink::new(create(path), len).unwrap();
     let usage = write(&views[0], &layout.filesystems[0], &place, &mut sink)?;
     sink.finish().map_err(XfsError::Sink)?;
@@ -35,7 +44,11 @@ fn image(tree: &Tree, len: u64, path: &Path) -> Result<FilesystemUse, XfsError> 
 
 /// Writes the tree and compares what `xfs_repair` and our own reader find.
 fn check(tree: &Tree, len: u64, path: &Path) {
-    let usage = image(tree, len, path).unwrap();
+    check_of(tree, len, 512, path);
+}
+
+fn check_of(tree: &Tree, len: u64, sector_size: u32, path: &Path) {
+    let usage = image_of(tree, len, sector_size, path).unwrap();
     if have("xfs_repair") {
         run("xfs_repair", &["-n", "-f", path.to_str().unwrap()]);
     }
@@ -57,6 +70,8 @@ fn the_tree_is_there_whatever_the_size() {
     for mib in [300, 301, 1024, 20_000] {
         check(&rich(), mib * MIB + 512, &path);
     }
+    check_of(&rich(), 300 * MIB, 4096, &path);
+    check_of(&rich(), 20_000 * MIB + 4096, 4096, &path);
     let small = tree(vec![dir(""), file("hello", b"hello")]);
     check(&small, 5 << 40, &path);
 }
@@ -132,7 +147,9 @@ fn more_inodes_than_one_group_lists_in_a_block() {
         entries.push(dir(&format!("{d}")));
         entries.extend((0..1000).map(|i| file(&format!("{d}/{i}"), b"x")));
     }
-    check(&tree(entries), 600 * MIB, &path);
+    let tree = tree(entries);
+    check(&tree, 600 * MIB, &path);
+    check_of(&tree, 600 * MIB, 4096, &path);
 }
 
 #[test]
@@ -146,10 +163,16 @@ fn the_kernel_mounts_and_writes_it() {
         return;
     }
     let scratch = tempfile::tempdir().unwrap();
-    let path = scratch.path().join("fs");
-    image(&rich(), 400 * MIB, &path).unwrap();
-    let target = scratch.path().join("mnt");
-    fs_err::create_dir(&target).unwrap();
+    for sector in [512, 4096] {
+        mounts_and_writes(scratch.path(), sector);
+    }
+}
+
+fn mounts_and_writes(scratch: &Path, sector: u32) {
+    let path = scratch.join("fs");
+    image_of(&rich(), 400 * MIB, sector, &path).unwrap();
+    let target = scratch.join("mnt");
+    fs_err::create_dir_all(&target).unwrap();
     let script = "mount -o loop \"$0\" \"$1\" && cd \"$1\" && \
         stat -c '%n %a %u %g %h %F %t:%T %s' bin/su bin/su2 dev/* owned zeros && \
         rm bin/su many/file-00* && for i in $(seq 500); do echo $i > many/new-$i; done && \
