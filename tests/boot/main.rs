@@ -35,12 +35,12 @@ fn boots(release: &str, uefi: bool) -> Result<()> {
 }
 
 // contract 9.18: the boot loader of finalise.d, by both firmwares; here on a disk that was laid
-// out from a finished tree.
+// out from a finished tree, by `goldsmith boot` with all that it lends a guest.
 #[test]
 fn a_server_boots_by_bios() -> Result<()> {
     let env = environment()?;
     let image = server::image_of_tree(&env, "bookworm", &["first"])?;
-    server::boots(&env, &image, false, FIRST_BOOT)
+    server::boots_for_its_user(&env, &image, FIRST_BOOT)
 }
 
 /// What docs/guests.md shows, and what only this image has; nobody listens at the last port.

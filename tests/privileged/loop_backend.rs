@@ -18,6 +18,7 @@ pub(crate) const CASES: &[crate::Case] = &[
     ("loop_backend::a_failing_hook_leaves_nothing", failing_hook),
     ("loop_backend::a_finished_tree_is_laid_out_by_both_backends", materialised),
     ("loop_backend::an_xfs_is_the_same_by_both", xfs),
+    ("loop_backend::an_image_is_verified", verified),
     ("loop_backend::a_full_output_directory_is_named", full_output),
     ("loop_backend::sigkill_at_any_moment_leaves_nothing", killed),
     ("loop_backend::boots_by_bios", boots_by_bios),
@@ -193,6 +194,31 @@ fn xfs() -> Result<()> {
         ok(command.args(["--image-size", "1"]))?;
     }
     equal(&env, "by-loop", "by-image")
+}
+
+/// The kernel writes no file system twice the same: `verify` looks at what they say.
+fn verified() -> Result<()> {
+    let env = environment(LAYOUT)?;
+    let host = HostInvariant::take(env.cache())?;
+    ok(&mut build(&env, "loop", &["--backend", "loop"])?)?;
+    let verify = || -> Result<goldsmith_tests::Ran> {
+        let mut command = env.command("goldsmith")?;
+        let layout = format!("file://{}", env.path("layout.yaml").display());
+        command.env("DIB_BLOCK_DEVICE_CONFIG", layout).args(["verify", "loop.raw", "--cached"]);
+        command.args(["--backend", "loop", "-n", "--progress", "plain", "small", "mine"]);
+        goldsmith_tests::ran(&mut command)
+    };
+    let same = verify()?;
+    ensure!(same.status == 0 && same.stdout.contains("verified"), "{same:#?}");
+    let image = env.path("loop.raw");
+    let mut bytes = fs_err::read(&image)?;
+    let at = bytes.windows(5).position(|window| window == b"esp\n\0").context("no file")?;
+    bytes[at] = b'E';
+    fs_err::write(&image, bytes)?;
+    let differs = verify()?;
+    let line = "partition 1 (/boot/efi) /boot/efi/EFI/x/file: content from byte 0 on";
+    ensure!(differs.status == 6 && differs.stdout.contains(line), "{differs:#?}");
+    host.check(env.cache())
 }
 
 /// Where the output goes is full before the disk is: named, and nothing left.

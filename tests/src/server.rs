@@ -51,8 +51,8 @@ fn run(env: &TestEnv, release: &str, verb: &[&str], options: &[&str]) -> Result<
     Ok(())
 }
 
-/// A NoCloud seed with a user whose key the test has made.
-fn seed(env: &TestEnv) -> Result<(PathBuf, PathBuf)> {
+/// Makes `key` and `key.pub`.
+fn key(env: &TestEnv) -> Result<PathBuf> {
     let key = env.path("key");
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-f"])
@@ -60,6 +60,21 @@ fn seed(env: &TestEnv) -> Result<(PathBuf, PathBuf)> {
         .status()
         .context("ssh-keygen")?;
     ensure!(made.success(), "ssh-keygen");
+    Ok(key)
+}
+
+/// A copy of `image` on a larger disk: the guest has to grow into it.
+fn grown(env: &TestEnv, image: &Path) -> Result<PathBuf> {
+    let grown = env.path("grown.qcow2");
+    fs_err::copy(image, &grown)?;
+    let resized = Command::new("qemu-img").args(["resize", "-q"]).arg(&grown).arg("6G").status()?;
+    ensure!(resized.success(), "qemu-img resize");
+    Ok(grown)
+}
+
+/// A NoCloud seed with a user whose key the test has made.
+fn seed(env: &TestEnv) -> Result<(PathBuf, PathBuf)> {
+    let key = key(env)?;
     let public = fs_err::read_to_string(env.path("key.pub"))?;
     let user = format!(
         "#cloud-config\nusers:\n  - name: tester\n    sudo: ALL=(ALL) NOPASSWD:ALL\n    shell: /bin/bash\n    ssh_authorized_keys:\n      - {public}"
@@ -111,11 +126,7 @@ echo GOLDEN-$(cat /etc/ssh/ssh_host_ed25519_key.pub | awk '{ print $2 }' | tail 
 ///
 /// When it does not come up, nobody can log in or a check of the guest's fails.
 pub fn boots(env: &TestEnv, image: &Path, uefi: bool, more: &str) -> Result<()> {
-    // A larger disk than the image: the guest has to grow into it.
-    let grown = env.path("grown.qcow2");
-    fs_err::copy(image, &grown)?;
-    let resized = Command::new("qemu-img").args(["resize", "-q"]).arg(&grown).arg("6G").status()?;
-    ensure!(resized.success(), "qemu-img resize");
+    let grown = grown(env, image)?;
     let (seed, key) = seed(env)?;
     let mut vm = Vm::boot(&grown, "qcow2", Some(&seed), uefi)?;
     vm.expect("login:", Duration::from_secs(420))?;
@@ -129,5 +140,39 @@ pub fn boots(env: &TestEnv, image: &Path, uefi: bool, more: &str) -> Result<()> 
         Duration::from_secs(60),
     )?;
     ensure!(firmware.trim() == if uefi { "uefi" } else { "bios" }, "{firmware}");
+    Ok(())
+}
+
+/// What cloud-init is told by a file.
+const USER_DATA: &str =
+    "#cloud-config\nwrite_files:\n  - path: /etc/told\n    content: by user data\n";
+
+/// The same with `goldsmith boot`, which lends the guest a disk that it may write to, settings and a
+/// port for its ssh; what the guest wrote is in the image when it has powered off.
+///
+/// # Errors
+///
+/// As [`boots`].
+pub fn boots_for_its_user(env: &TestEnv, image: &Path, more: &str) -> Result<()> {
+    let (grown, key, port) = (grown(env, image)?, key(env)?, crate::vm::free_port()?);
+    fs_err::write(env.path("user-data"), USER_DATA)?;
+    let mut command = env.command("goldsmith")?;
+    command.args(["boot", "grown.qcow2", "--firmware", "bios", "--write", "--ssh-port"]);
+    command.arg(port.to_string()).args(["--user-data", "user-data", "--ssh-key", "key.pub"]);
+    let mut vm = Vm::of(command, port)?;
+    vm.expect("login:", Duration::from_secs(420))?;
+    let checks = format!("{CHECKS}{more}\ngrep -x 'by user data' /etc/told\n");
+    let told = vm.ssh("debian", &key, &checks, Duration::from_secs(240))?;
+    ensure!(told.lines().any(|line| line.starts_with("GOLDEN-")), "{told}");
+    let write = "echo by the guest | sudo tee /etc/written && sudo systemctl --no-block poweroff";
+    vm.ssh("debian", &key, write, Duration::from_secs(60))?;
+    vm.ends(Duration::from_secs(120))?;
+    let tar = env.run(&["image-to-tar", "grown.qcow2", "grown.tgz"])?;
+    ensure!(tar.status == 0, "{tar:?}");
+    let written = Command::new("tar")
+        .args(["--wildcards", "-xOzf", "grown.tgz", "*etc/written"])
+        .current_dir(grown.parent().context("no directory")?)
+        .output()?;
+    ensure!(written.stdout == b"by the guest\n", "{written:?}");
     Ok(())
 }

@@ -94,6 +94,16 @@ impl Vm {
         Self::start(command, 0, None)
     }
 
+    /// Runs a command that shows a guest's first serial line as its output, and gives the guest's ssh
+    /// this port.
+    ///
+    /// # Errors
+    ///
+    /// When the command cannot be run.
+    pub fn of(command: Command, ssh_port: u16) -> Result<Self> {
+        Self::start(command, ssh_port, None)
+    }
+
     fn start(
         mut command: Command,
         ssh_port: u16,
@@ -104,7 +114,7 @@ impl Vm {
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
-            .context("qemu-system-x86_64")?;
+            .with_context(|| format!("{:?}", command.get_program()))?;
         let console = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&console);
         let mut out = child.stdout.take().context("no console")?;
@@ -136,6 +146,23 @@ impl Vm {
             std::thread::sleep(Duration::from_millis(300));
         }
         bail!("no {token:?} within {limit:?}: {}", self.tail())
+    }
+
+    /// Waits until the guest has powered off.
+    ///
+    /// # Errors
+    ///
+    /// When the time is up, or what ran the guest failed.
+    pub fn ends(&mut self, limit: Duration) -> Result<()> {
+        let end = Instant::now() + limit;
+        while Instant::now() < end {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("{status}: {}", self.tail()),
+                None => std::thread::sleep(Duration::from_millis(300)),
+            }
+        }
+        bail!("it still runs after {limit:?}: {}", self.tail())
     }
 
     /// What the console showed.
@@ -189,6 +216,9 @@ impl Vm {
 
 impl Drop for Vm {
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait().map(|_| ())) {
             let line = format!("QEMU: {error}\n");
             // Nobody reads standard error of a test that is being torn down.
