@@ -2,6 +2,7 @@
 //!
 //! Every fault is made in a namespace of its own, so that a test that fails leaves nothing.
 
+mod again;
 mod container;
 mod directory;
 mod dpkg;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let packaged = ["apt-get", "dpkg-deb"].iter().all(|name| found(name));
     let packaged = (!packaged).then_some("privileged: ignored, this is no Debian");
     let groups = [
+        (again::CASES, None),
         (container::CASES, programs),
         (directory::CASES, loops),
         (dpkg::CASES, packaged),

@@ -8,6 +8,7 @@ use super::selection::Selection;
 use crate::error::{Failure, Kind, Result};
 use crate::phase::breaks;
 use crate::phase::build::build;
+use crate::phase::session::Session;
 use crate::report::{Options, Progress, Reporter};
 use crate::request::{Backend, Codec, Request, checksums, gib};
 
@@ -158,9 +159,10 @@ pub fn execute(request: &Request, mut options: Options, cache: &Path) -> Result<
         // The terminal is somebody's to type at.
         options.progress = Progress::Plain;
     }
-    private_mounts(request)?;
+    let private_mounts = private_mounts(request)?;
     let reporter = Reporter::new(options);
     let session = super::session(cache, reporter.clone(), request)?;
+    let session = Session { private_mounts, ..session };
     super::cancel_on_signals(&session.cancel)?;
     let done = build(&session, request);
     reporter.finish();
@@ -172,16 +174,20 @@ pub fn execute(request: &Request, mut options: Options, cache: &Path) -> Result<
     Ok(0)
 }
 
-/// Gives this process mounts of its own where the backend will mount; to be called before there
-/// are threads, which inherit them.
+/// Gives this process, when it is root's, mounts of its own, and tells whether it has them; to be
+/// called before there are threads, which inherit them.
 ///
 /// # Errors
 ///
-/// When the kernel refuses.
-pub fn private_mounts(request: &Request) -> Result<()> {
-    if request.backend != Backend::Loop || !rustix::process::geteuid().is_root() {
-        return Ok(());
+/// When the kernel refuses and the backend is one that has to mount.
+pub fn private_mounts(request: &Request) -> Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(false);
     }
-    goldsmith_runtime::privileged::private_mounts()
-        .map_err(|error| Failure::wrap(Kind::Host, "--backend loop", &error))
+    match goldsmith_runtime::privileged::private_mounts() {
+        Err(error) if request.backend == Backend::Loop => {
+            Err(Failure::wrap(Kind::Host, "--backend loop", &error))
+        }
+        done => Ok(done.is_ok()),
+    }
 }

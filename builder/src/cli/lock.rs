@@ -54,10 +54,12 @@ pub fn make(
     options: Options,
     cache: &Path,
 ) -> Result<()> {
+    let private_mounts = super::build::private_mounts(request)?;
     let reporter = Reporter::new(options);
     // A lock that is there is not followed.
     let alone = Request { native: false, ..request.clone() };
     let mut session = super::session(cache, reporter.clone(), &alone)?;
+    session.private_mounts = private_mounts;
     session.lock = Some(Lock::record(path, before, request, &session.store)?);
     super::cancel_on_signals(&session.cancel)?;
     let done = build(&session, request);

@@ -244,6 +244,7 @@ pub fn session(cache: &std::path::Path, reporter: Reporter, request: &Request) -
         cancel: Cancel::default(),
         refresh: request.refresh,
         max_age: std::time::Duration::from_secs(hours.unwrap_or(24) * 3600),
+        private_mounts: false,
     })
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use super::build::BuildArgs;
 use crate::error::{Failure, Kind, Result};
 use crate::image_type::ImageType;
+use crate::phase::session::Session;
 use crate::report::{Reporter, printable};
 use crate::verify::{Told, Verdict, verify};
 
@@ -58,9 +59,10 @@ pub fn run(args: &VerifyArgs, cache: &Path) -> Result<u8> {
         None => PathBuf::from(stem),
     };
     request.refresh = !args.cached;
-    super::build::private_mounts(&request)?;
+    let private_mounts = super::build::private_mounts(&request)?;
     let reporter = Reporter::new(args.build.report_options()?);
     let session = super::session(cache, reporter.clone(), &request)?;
+    let session = Session { private_mounts, ..session };
     super::cancel_on_signals(&session.cancel)?;
     let verdict = verify(&session, &request, &image, kind);
     reporter.finish();

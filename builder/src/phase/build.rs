@@ -9,6 +9,7 @@ use goldsmith_images::tree::Normalise;
 use super::cache::{Done, Recipe};
 use super::chain::{Chain, Step, Work};
 use super::outlook;
+use super::output_view::OutputView;
 use super::prepare::{Prepared, hooks_base, host_directories, prepare};
 use super::run::{Ground, PhaseRun, give};
 use super::session::{CACHE_FULL, Session};
@@ -91,7 +92,9 @@ fn build_checked(session: &Session, request: &Request) -> Result<Built> {
         refer(session, &plan.reference, None, &base.state.mnt);
     }
     let formats = chain.bootstrap.formats()?;
-    let host = host_directories(session, request, &prepared, &chain.environment, formats)?;
+    let mut host = host_directories(session, request, &prepared, &chain.environment, formats)?;
+    let view = OutputView::new(session, &host.output);
+    host.output = view.as_ref().map_or(host.output, OutputView::path);
     let ground = Ground {
         session,
         request,

@@ -194,6 +194,7 @@ mod tests {
             refresh: false,
             lock: None,
             max_age: std::time::Duration::from_secs(60),
+            private_mounts: false,
         };
         let snapshot = |map: &str| {
             let pending = session.store.pending().unwrap();

@@ -17,6 +17,7 @@ pub mod key;
 mod loop_step;
 pub mod outlook;
 pub mod output_tail;
+mod output_view;
 pub mod paths;
 pub mod prepare;
 pub mod run;

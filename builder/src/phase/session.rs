@@ -27,6 +27,8 @@ pub struct Session {
     pub max_age: Duration,
     /// The lock that the build makes or follows.
     pub lock: Option<Lock>,
+    /// Whether nobody else sees what this process mounts.
+    pub private_mounts: bool,
 }
 
 impl Session {
