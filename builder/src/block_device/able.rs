@@ -120,8 +120,18 @@ fn check_disk(disk: &Disk, is_image: bool) -> Checked<()> {
     Ok(())
 }
 
+/// What every /dev has: the directory of a volume group would have that name.
+const IN_DEV: [&str; 15] = [
+    "console", "fd", "full", "mapper", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr",
+    "stdin", "stdout", "urandom", "zero",
+];
+
 fn check_group(group: &Group, config: &Config) -> Checked<()> {
     check_options(&group.name, &group.options)?;
+    if IN_DEV.contains(&group.name.as_str()) {
+        let what = format!("no volume group can have the name of /dev/{}", group.name);
+        return Err(Wrong::new(group.line, &group.name, what).hint("give it another name"));
+    }
     let first = group.physical.first().and_then(|pv| config.disk_of(&pv.base));
     for physical in &group.physical {
         check_options(&physical.name, &physical.options)?;

@@ -42,14 +42,17 @@ pub enum Format {
 impl Format {
     /// Whether [`super::open_volume`] reads it.
     pub fn is_read(self) -> bool {
-        matches!(self, Self::Ext | Self::Xfs | Self::Btrfs | Self::Fat | Self::Squashfs)
+        matches!(
+            self,
+            Self::Ext | Self::Xfs | Self::Btrfs | Self::Fat | Self::Squashfs | Self::Erofs
+        )
     }
 }
 
 impl Format {
     /// Whether it is a file system that is not read: swap is none, nor is what holds others.
     pub(super) fn is_unread(self) -> bool {
-        matches!(self, Self::Erofs | Self::F2fs | Self::Iso | Self::Ntfs | Self::Exfat)
+        matches!(self, Self::F2fs | Self::Iso | Self::Ntfs | Self::Exfat)
     }
 }
 

@@ -6,7 +6,7 @@
 //! partition   where file systems may lie                    (GPT, MBR, none)
 //! lvm         the logical volumes on partitions
 //! format      which file system lies there, by its magic
-//! volume      a file system that can be read                (ext4, xfs, btrfs, fat, squashfs)
+//! volume      a file system that can be read                (ext4, xfs, btrfs, fat, squashfs, erofs)
 //! system      which of them is mounted where, as a `Tree`
 //! ```
 //!
@@ -16,6 +16,7 @@
 mod btrfs;
 pub mod container;
 mod crc32c;
+mod erofs;
 mod ext4;
 mod fat;
 mod fields;
@@ -53,6 +54,7 @@ pub fn open_volume(part: Arc<dyn Medium>, format: Format) -> Result<Arc<dyn Volu
         Format::Xfs => Ok(Arc::new(xfs::Xfs::open(part)?)),
         Format::Squashfs => Ok(Arc::new(squashfs::Squashfs::open(part)?)),
         Format::Fat => Ok(Arc::new(fat::Fat::open(part)?)),
+        Format::Erofs => Ok(Arc::new(erofs::Erofs::open(part)?)),
         other => Err(VolumeError::Unsupported { what: other.to_string() }),
     }
 }

@@ -113,6 +113,7 @@ fn wrong_volumes_are_refused() {
             &[":15: pv2: first holds pv1 already"],
         ),
         ("base: lv_home", "base: v-g", &["mkfs_v-g: v-g is no disk, partition or volume"]),
+        ("v-g", "shm", &[":17: shm: no volume group can have the name of /dev/shm"]),
         ("name: lv_home", "name: lv_root", &[":20: lv_root: two nodes are called lv_root"]),
     ] {
         assert!(LVM.contains(from), "{from}");

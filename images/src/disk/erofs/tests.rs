@@ -1,6 +1,7 @@
 //! File systems as the kernel and the format's own programs read them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::super::layout::{DiskLayout, Filesystem, FsKind, MIB, On, derived_uuid};
 use super::super::sink::RawSink;
@@ -8,6 +9,7 @@ use super::super::test_support::{
     can_mount, create, dir, entry, file, have, lacks, noise, rich, run, same, tree, with,
 };
 use super::super::{BootFiles, WriteError, write};
+use crate::read::{Format, Medium, RawFile, System};
 use crate::tree::{Kind, Tree};
 
 fn image(tree: &Tree, size: u64, path: &Path) -> Result<(), WriteError> {
@@ -50,6 +52,8 @@ fn check(tree: &Tree, size: u64) {
         let text = run("fsck.erofs", &["-d1", one.to_str().unwrap()]);
         assert!(!text.contains("<E>"), "{text}");
     }
+    let disk: Arc<dyn Medium> = Arc::new(RawFile::open(&one).unwrap());
+    same(tree, &System::whole(&disk, Format::Erofs).unwrap().tree(b"").unwrap());
     if can_mount()
         && let Some(found) = mounted(&one)
     {

@@ -3,6 +3,7 @@
 mod btrfs;
 pub(super) mod damage;
 mod disks;
+mod erofs;
 mod ext;
 mod hostile;
 mod lvm;
