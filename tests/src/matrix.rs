@@ -54,7 +54,8 @@ pub const ROWS: [Row; 11] = [
 ];
 
 /// The layouts that say themselves of which type their root file system is.
-const EFI: [(&str, &str); 2] = [
+const OF_A_TYPE: [(&str, &str); 3] = [
+    ("block-device-gpt", include_str!("../../elements/block-device-gpt/block-device-default.yaml")),
     ("block-device-efi", include_str!("../../elements/block-device-efi/block-device-default.yaml")),
     (
         "block-device-efi-4k",
@@ -114,7 +115,7 @@ pub fn boots(env: &TestEnv, rows: &[Row], backend: &str) -> Result<()> {
         if row.is_lvm() {
             command.env("DIB_BLOCK_DEVICE_CONFIG", LVM);
         }
-        if let Some((_, text)) = EFI.iter().find(|(layout, _)| *layout == row.layout) {
+        if let Some((_, text)) = OF_A_TYPE.iter().find(|(layout, _)| *layout == row.layout) {
             let text = text.replace("type: ext4", &format!("type: {}", row.fs_type));
             command.env("DIB_BLOCK_DEVICE_CONFIG", text);
         }
