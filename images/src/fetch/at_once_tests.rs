@@ -88,6 +88,24 @@ fn an_image_that_several_want_at_once_is_fetched_once_i30() {
     assert_eq!(names(place.path()).len(), 1);
 }
 
+// Where nobody knows what will come, what came while one waited is as good as what one would get.
+#[test]
+fn an_image_without_a_checksum_is_fetched_once_i30() {
+    let place = tempfile::tempdir().unwrap();
+    let (url, asked) = late("200 OK");
+    let large = |client: &Client| client.large(&url, None, 99, place.path(), &|_, _| {});
+    for done in at_once(large) {
+        let (path, found) = done.unwrap();
+        assert_eq!(fs_err::read_to_string(path).unwrap(), TEXT);
+        assert_eq!(found.to_string(), Digest::of(TEXT).to_string());
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(names(place.path()).len(), 1);
+    // Later it is fetched again: it may have changed.
+    large(&Client::new(&Proxies::default()).unwrap()).unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
+}
+
 /// Whoever waited for one that failed tries for himself.
 #[test]
 fn a_failure_is_not_shared() {

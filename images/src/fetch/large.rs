@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::partial::{Partial, State};
+use super::partial::{Opened, Partial, State};
 use super::{CHUNK, Client, FetchError, local, retry};
 use crate::sums::{Algorithm, Sum};
 
@@ -48,7 +48,10 @@ impl Hasher {
 ///
 /// When it cannot be read.
 pub fn sum_of(path: &Path, algorithm: Algorithm) -> io::Result<Sum> {
-    let mut file = fs_err::File::open(path)?;
+    sum(fs_err::File::open(path)?, algorithm)
+}
+
+fn sum(mut file: impl Read, algorithm: Algorithm) -> io::Result<Sum> {
     let mut hasher = Hasher::new(algorithm);
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -62,7 +65,7 @@ pub fn sum_of(path: &Path, algorithm: Algorithm) -> io::Result<Sum> {
 impl Client {
     /// Fetches `url` into `directory`, where it appears, named after its checksum, only when
     /// that is `expected`, if something is. A file that is there already and has it is kept; while
-    /// somebody else fetches it, this waits; a
+    /// somebody else fetches it, this waits, and takes what came, be it expected or not; a
     /// download that broke off is gone on with, if the server can and still has the same.
     /// `progress` learns how many bytes of how many are here; 0 when nobody knows.
     ///
@@ -91,7 +94,18 @@ impl Client {
         }
         let write_error = |source| FetchError::Write { path: directory.to_owned(), source };
         let wanted = expected.map(Sum::to_string).unwrap_or_default();
-        let mut part = Partial::open(directory, url, &wanted).map_err(write_error)?;
+        let mut part = loop {
+            match Partial::open(directory, url, &wanted).map_err(write_error)? {
+                Opened::Part(part) => break part,
+                Opened::Whole(file) => {
+                    let sum = sum(file, Algorithm::Sha256).map_err(write_error)?;
+                    // Unless somebody has removed it since.
+                    if place(&sum).exists() {
+                        return Ok((place(&sum), sum));
+                    }
+                }
+            }
+        };
         // Whoever had it before us may have fetched the file.
         if let Some(found) = found() {
             part.discard().map_err(write_error)?;

@@ -3,7 +3,7 @@
 //! A part has a name that its address and its checksum give, and remembers by what the server
 //! knows the state that it is of: another state is fetched anew (RFC 9110, `If-Range`).
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -27,19 +27,27 @@ pub(super) struct State {
 pub(super) struct Partial {
     file: File,
     directory: PathBuf,
-    /// Where it lies, unless it has no name.
-    path: Option<PathBuf>,
+    /// Where it lies.
+    path: PathBuf,
     state: State,
     length: u64,
     /// Whether it was put together from more than one answer.
     joined: bool,
 }
 
+/// What [`Partial::open`] comes to.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// Bytes to go on with, perhaps none.
+    Part(Partial),
+    /// All of it: somebody else has fetched it while this waited.
+    Whole(File),
+}
+
 impl Partial {
-    /// Opens what has come of `url` in `directory`. While somebody else is at it, this waits if it
-    /// is known what is `expected`; else it is an empty file without a name, for nobody knows
-    /// whether both will be given the same.
-    pub(super) fn open(directory: &Path, url: &str, expected: &str) -> io::Result<Self> {
+    /// Opens what has come of `url` in `directory`. While somebody else is at it, this waits. Where
+    /// nobody knows what is `expected`, whoever waited takes what the other got.
+    pub(super) fn open(directory: &Path, url: &str, expected: &str) -> io::Result<Opened> {
         let name = Digest::of(format!("{expected} {url}")).hex();
         let path = directory.join(format!("{name}.{ENDING}"));
         let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
@@ -47,29 +55,22 @@ impl Partial {
             let mut options = std::fs::OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false).mode(0o600);
             let file = options.custom_flags(no_follow).open(&path)?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) if !expected.is_empty() => file.lock()?,
-                Err(TryLockError::WouldBlock) => {
-                    let file = tempfile::tempfile_in(directory)?;
-                    return Ok(Self::new(file, directory, None, State::default(), 0));
-                }
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
+            file.lock()?;
             // It may have got its final name, or have been removed, before it was locked.
             let ours = file.metadata()?;
             if !fs_err::symlink_metadata(&path).is_ok_and(|there| there.ino() == ours.ino()) {
+                if expected.is_empty() && ours.nlink() > 0 {
+                    return Ok(Opened::Whole(file));
+                }
                 continue;
             }
             let state = fs_err::read(note(&path)).ok();
             let state = state.and_then(|text| serde_json::from_slice(&text).ok());
             let state: State = state.unwrap_or_default();
-            return Ok(Self::new(file, directory, Some(path), state, ours.len()));
+            let (directory, length) = (directory.to_owned(), ours.len());
+            let part = Self { file, directory, path, state, length, joined: false };
+            return Ok(Opened::Part(part));
         }
-    }
-
-    fn new(file: File, directory: &Path, path: Option<PathBuf>, state: State, length: u64) -> Self {
-        Self { file, directory: directory.to_owned(), path, state, length, joined: false }
     }
 
     /// The directory that it is written to.
@@ -101,10 +102,8 @@ impl Partial {
     pub(super) fn restart(&mut self, state: State) -> io::Result<()> {
         self.file.set_len(0)?;
         (self.length, self.joined) = (0, false);
-        if let Some(path) = &self.path {
-            let text = serde_json::to_vec(&state).map_err(io::Error::other)?;
-            fs_err::write(note(path), text)?;
-        }
+        let text = serde_json::to_vec(&state).map_err(io::Error::other)?;
+        fs_err::write(note(&self.path), text)?;
         self.state = state;
         Ok(())
     }
@@ -130,22 +129,15 @@ impl Partial {
     }
 
     /// Gives the file its name.
-    pub(super) fn name(mut self, to: &Path) -> io::Result<()> {
-        let Some(path) = self.path.take() else {
-            let mut copy = tempfile::NamedTempFile::new_in(&self.directory)?;
-            self.file.seek(SeekFrom::Start(0))?;
-            io::copy(&mut self.file, &mut copy)?;
-            return copy.persist(to).map(drop).map_err(|error| error.error);
-        };
-        fs_err::rename(&path, to)?;
-        forget(&note(&path))
+    pub(super) fn name(self, to: &Path) -> io::Result<()> {
+        fs_err::rename(&self.path, to)?;
+        forget(&note(&self.path))
     }
 
     /// Throws the bytes away, for ever.
     pub(super) fn discard(self) -> io::Result<()> {
-        let Some(path) = self.path else { return Ok(()) };
-        forget(&path)?;
-        forget(&note(&path))
+        forget(&self.path)?;
+        forget(&note(&self.path))
     }
 }
 
