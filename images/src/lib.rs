@@ -14,6 +14,7 @@ pub mod oci;
 pub mod openpgp;
 pub mod read;
 pub mod registry;
+mod retry;
 pub mod store;
 pub mod sums;
 pub mod tree;

@@ -72,7 +72,7 @@ impl Lock {
 /// The address of what upstream has no more, or otherwise, and which of the two it is.
 fn lost(error: &FetchError) -> Option<(&str, String)> {
     match error {
-        FetchError::Status { url, status } if GONE.contains(status) => {
+        FetchError::Status { url, status, .. } if GONE.contains(status) => {
             Some((url, format!("is gone: the server answers {status}")))
         }
         FetchError::Mismatch { url, what, actual, .. } => {
@@ -107,7 +107,7 @@ mod tests {
         let said = |error: FetchError, packages: &[debian::Package]| {
             lock.lost_package(packages, &DebianError::Fetch(error))
         };
-        let status = |status: u16| FetchError::Status { url: url.clone(), status };
+        let status = |status: u16| FetchError::Status { url: url.clone(), status, after: None };
         let other = FetchError::Mismatch {
             url: url.clone(),
             what: "the digest",

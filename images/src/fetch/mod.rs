@@ -44,6 +44,8 @@ pub enum FetchError {
         url: String,
         /// The HTTP status.
         status: u16,
+        /// When it wants to be asked again, if it says so.
+        after: Option<Duration>,
     },
     /// Other bytes came than were promised.
     #[error("{url}: {what} is {actual}, not {expected}")]
@@ -231,7 +233,7 @@ impl Client {
                     Ok(Body { reader: Box::new(file), begins: 0, left, state })
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    Err(FetchError::Status { url: url.to_owned(), status: 404 })
+                    Err(FetchError::Status { url: url.to_owned(), status: 404, after: None })
                 }
                 Err(source) => Err(FetchError::Io { url: url.to_owned(), source }),
             };
@@ -251,7 +253,10 @@ impl Client {
             (200..=299, _) => Ok(Body::of(answer)),
             // It is shorter than what we have of it: another file.
             (416, Some(_)) => self.open_from(url, time, None, None),
-            _ => Err(FetchError::Status { url: url.to_owned(), status }),
+            _ => {
+                let after = crate::retry::asked_by(&answer);
+                Err(FetchError::Status { url: url.to_owned(), status, after })
+            }
         }
     }
 }

@@ -3,24 +3,30 @@
 use std::time::Duration;
 
 use super::FetchError;
-
-/// Pauses between tries, in milliseconds; tests have no time for them.
-const PAUSES: [u64; 3] = if cfg!(test) { [1, 1, 1] } else { [500, 2_000, 5_000] };
+use crate::retry::{FILES, Tries, wait};
 
 /// Calls `attempt` until it succeeds, fails for good, or has failed four times.
 pub(super) fn retry<T>(
     mut attempt: impl FnMut() -> Result<T, FetchError>,
 ) -> Result<T, FetchError> {
-    for pause in PAUSES.map(Duration::from_millis) {
-        match attempt() {
-            Err(error) if by_chance(&error) => {
-                tracing::debug!(%error, ?pause, "trying again");
-                std::thread::sleep(pause);
-            }
+    let mut tries = Tries::new(FILES);
+    loop {
+        let error = match attempt() {
+            Err(error) if by_chance(&error) => error,
             other => return other,
-        }
+        };
+        let Some(pause) = tries.fail(asked(&error)) else { return Err(error) };
+        tracing::debug!(%error, ?pause, "trying again");
+        wait(pause);
     }
-    attempt()
+}
+
+/// When the server wants to be asked again, if it says so.
+fn asked(error: &FetchError) -> Option<Duration> {
+    match error {
+        FetchError::Status { after, .. } => *after,
+        _ => None,
+    }
 }
 
 /// A refused connection, a busy server and a body cut short may be better next time; a

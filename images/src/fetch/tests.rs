@@ -145,6 +145,12 @@ fn hopeless_servers_are_given_up() {
     let (url, seen) = serve(&[busy.as_str(); 9]);
     assert!(matches!(client().bytes(&url, 9), Err(FetchError::Status { status: 500, .. })));
     assert_eq!(seen.lock().unwrap().len(), 4);
+    // What it wishes is heard.
+    let busy = answer("503 Busy\r\nRetry-After: 90", 0, "");
+    let (url, _) = serve(&[busy.as_str(); 4]);
+    let error = client().bytes(&url, 9).unwrap_err();
+    let after = Some(Duration::from_secs(90));
+    assert!(matches!(&error, FetchError::Status { after: a, .. } if *a == after), "{error:?}");
 
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use reqwest::blocking::Response;
 
 use super::endpoint::Endpoint;
-use super::send::{Ask, PAUSES};
+use super::send::Ask;
 use super::together::each;
 use super::{Registry, RegistryError};
 use crate::digest::Digest;
@@ -14,6 +14,7 @@ use crate::oci::{
     Config, Descriptor, Document, LayerBlob, MANIFEST_LIMIT, Manifest, OciError, Platform,
     Reference, media_type,
 };
+use crate::retry::{REGISTRIES, Tries, wait};
 use crate::store::{Incoming, Store, StoreError};
 
 /// How much of a body is read and written at once.
@@ -245,7 +246,7 @@ impl Registry {
         };
         came(incoming.length());
         let mut pieced = incoming.length() > 0;
-        let mut pauses = PAUSES.iter();
+        let mut tries = Tries::new(REGISTRIES);
         loop {
             let from = incoming.length();
             if from == size {
@@ -272,15 +273,15 @@ impl Registry {
             }
             pieced = true;
             if incoming.length() > from {
-                pauses = PAUSES.iter();
+                tries.restart();
             }
-            let Some(pause) = pauses.next() else {
+            let Some(pause) = tries.fail(None) else {
                 return Err(match broke {
                     Some(error) => RegistryError::Transport { url, source: Box::new(error) },
                     None => mismatch("the size"),
                 });
             };
-            std::thread::sleep(std::time::Duration::from_millis(*pause));
+            wait(pause);
         }
     }
 

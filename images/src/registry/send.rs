@@ -10,6 +10,7 @@ use super::auth::denied;
 use super::challenge::Challenge;
 use super::endpoint::{Endpoint, same_server, shown};
 use super::{Registry, RegistryError};
+use crate::retry::{REGISTRIES, Tries, asked_by, wait};
 
 /// A request, which may be sent several times.
 pub(super) struct Ask<'a> {
@@ -44,11 +45,6 @@ impl Ask<'_> {
     }
 }
 
-/// Pauses between tries, in milliseconds; tests have no time for them.
-pub(super) const PAUSES: [u64; 4] =
-    if cfg!(test) { [1, 1, 1, 1] } else { [500, 2_000, 5_000, 15_000] };
-/// The longest pause that a registry may ask for.
-const LONGEST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 120 });
 /// How long a body may take; what breaks off is resumed, uploads begin again.
 const TIMEOUT: Duration = Duration::from_secs(4 * 3600);
 /// Redirects in a row.
@@ -61,7 +57,7 @@ impl Registry {
         endpoint: &Endpoint,
         ask: &Ask<'_>,
     ) -> Result<Response, RegistryError> {
-        let mut pauses = PAUSES.iter();
+        let mut tries = Tries::new(REGISTRIES);
         loop {
             let (error, asked) = match self.once(endpoint, ask) {
                 Ok(answer) => {
@@ -69,7 +65,7 @@ impl Registry {
                     if status.is_success() || ask.also.contains(&status.as_u16()) {
                         return Ok(answer);
                     }
-                    let asked = retry_after(&answer);
+                    let asked = asked_by(&answer);
                     (refused(endpoint, answer), asked)
                 }
                 Err(error) => (error, None),
@@ -79,10 +75,9 @@ impl Registry {
                 RegistryError::Status { status, .. } => matches!(status, 408 | 429 | 500..=599),
                 _ => false,
             };
-            let Some(pause) = pauses.next().filter(|_| again) else { return Err(error) };
-            let pause = asked.unwrap_or(Duration::from_millis(*pause)).min(LONGEST);
+            let Some(pause) = tries.fail(asked).filter(|_| again) else { return Err(error) };
             tracing::debug!(%error, ?pause, "trying again");
-            std::thread::sleep(pause);
+            wait(pause);
         }
     }
 
@@ -163,15 +158,6 @@ impl Registry {
 fn address(text: &str) -> Result<Url, RegistryError> {
     Url::parse(text)
         .map_err(|error| RegistryError::Answer { url: text.to_owned(), problem: error.to_string() })
-}
-
-fn retry_after(answer: &Response) -> Option<Duration> {
-    let header = answer.headers().get("Retry-After")?.to_str().ok()?.trim();
-    if let Ok(seconds) = header.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until = chrono::DateTime::parse_from_rfc2822(header).ok()?;
-    (until.to_utc() - chrono::Utc::now()).to_std().ok()
 }
 
 /// What a registry says of its refusal.
