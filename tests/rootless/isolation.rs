@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("no_descriptor_leaks_r1", no_descriptor_leaks),
     ("the_binary_cannot_be_overwritten_r2", binary_is_safe),
     ("mount_targets_stay_inside_r3", targets_stay_inside),
+    ("the_working_directory_is_inside_i24", the_working_directory_is_inside_i24),
     ("bind_sources_are_what_was_named_r5", bind_sources),
     ("sources_that_hooks_chose_stay_below_r5", chosen_sources),
     ("mounts_do_not_leak_to_the_host_r8", mounts_do_not_leak),
@@ -85,6 +86,47 @@ fn targets_stay_inside() -> Result<()> {
     let ran = fixture.run(&plan)?;
     ensure!(ran.stdout.contains("mounted"), "{ran:?}");
     ensure!(!fixture.path("upper/etc/sub").exists(), "the mount point stayed");
+    Ok(())
+}
+
+fn the_working_directory_is_inside_i24() -> Result<()> {
+    let fixture = Fixture::new()?;
+    let outside = fixture.path("outside");
+    fs_err::create_dir(&outside)?;
+    fs_err::write(outside.join("canary"), "untouched")?;
+    let root = fixture.path("root");
+    fs_err::create_dir(root.join("usr/app"))?;
+    symlink("../../../usr/app", root.join("up"))?;
+    symlink("/usr/app", root.join("app"))?;
+    symlink(&outside, root.join("out"))?;
+    symlink("/proc/self/cwd/../../..", root.join("round"))?;
+    symlink("loop", root.join("loop"))?;
+    let script = "echo x > ./written; echo $(pwd -P); [ ! -e canary ]";
+    // The legal twin: a link of the image's own means a directory of its own.
+    for (cwd, means) in [
+        ("/usr/app", "/usr/app"),
+        ("/app", "/usr/app"),
+        ("/up", "/usr/app"),
+        ("/usr/../app/.", "/usr/app"),
+    ] {
+        let mut plan = fixture.plan(script);
+        plan.cwd = cwd.into();
+        let ran = fixture.run(&plan)?;
+        ensure!(ran.status == ExitStatus::Code(0), "{cwd}: {ran:?}");
+        ensure!(ran.stdout == format!("{means}\n"), "{cwd}: {ran:?}");
+        fixture.reset()?;
+    }
+    // What leads out leads nowhere, or to a place inside.
+    for cwd in ["/out", "/out/../..", "/round", "/loop", "/../../../..", "/proc/self/fd/3"] {
+        let mut plan = fixture.plan(script);
+        plan.cwd = cwd.into();
+        if let Ok(ran) = fixture.run(&plan) {
+            ensure!(ran.status != ExitStatus::Code(0) || ran.stdout == "/\n", "{cwd}: {ran:?}");
+        }
+        ensure!(fs_err::read_dir(&outside)?.count() == 1, "{cwd}: something appeared outside");
+        ensure!(fs_err::read_to_string(outside.join("canary"))? == "untouched", "{cwd}");
+        fixture.reset()?;
+    }
     Ok(())
 }
 

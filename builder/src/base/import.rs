@@ -108,7 +108,7 @@ fn tree(file: fs_err::File, form: Form, scratch: &Path, stored: u64) -> Result<T
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::os::fd::OwnedFd;
     use std::process::Command;
 
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     /// Unpacks what `make` puts at a path; whether that worked, and the names at the top.
-    fn unpacked(form: &str, make: &dyn Fn(&Path)) -> (Result<()>, Vec<String>) {
+    pub(in crate::base) fn unpacked(form: &str, make: &dyn Fn(&Path)) -> (Result<()>, Vec<String>) {
         let scratch = tempfile::tempdir().unwrap();
         let (image, root) = (scratch.path().join("image"), scratch.path().join("root"));
         make(&image);
@@ -131,14 +131,14 @@ mod tests {
         (result, names)
     }
 
-    fn run(tool: &str, words: &[&str]) {
+    pub(in crate::base) fn run(tool: &str, words: &[&str]) {
         let path = format!("{}:/sbin:/usr/sbin", std::env::var("PATH").unwrap_or_default());
         let output = Command::new(tool).args(words).env("PATH", path).output().unwrap();
         assert!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// A disk with a system on it, as mke2fs makes it.
-    fn ext4(to: &Path) {
+    pub(in crate::base) fn ext4(to: &Path) {
         let from = tempfile::tempdir().unwrap();
         fs_err::create_dir_all(from.path().join("etc")).unwrap();
         fs_err::write(from.path().join("etc/os-release"), "ID=x\n").unwrap();

@@ -7,6 +7,8 @@ mod emulator;
 mod form;
 mod image;
 mod import;
+#[cfg(test)]
+mod import_tests;
 pub mod jobs;
 mod keyrings;
 pub mod mirror;

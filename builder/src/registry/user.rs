@@ -64,7 +64,16 @@ struct Find {
 /// With the message for the user, when the image cannot be read.
 pub fn find_job(input: JobInput) -> std::result::Result<serde_json::Value, String> {
     let Find { layers, wanted } = request(&input)?;
-    let tree = Tree::merge(&layers).map_err(|error| chain(&error))?;
+    let found = find_in(&layers, &wanted)?;
+    serde_json::to_value(found).map_err(|error| error.to_string())
+}
+
+/// Reads the files of the image, and no others: a link is no file, wherever it leads.
+fn find_in(
+    layers: &[PathBuf],
+    wanted: &str,
+) -> std::result::Result<std::result::Result<User, String>, String> {
+    let tree = Tree::merge(layers).map_err(|error| chain(&error))?;
     // A missing file has nobody in it; neither has one that is no file.
     let text = |path: &[u8]| {
         let mut bytes = Vec::new();
@@ -72,8 +81,7 @@ pub fn find_job(input: JobInput) -> std::result::Result<serde_json::Value, Strin
         let read = opened.and_then(|file| file.take(LIMIT).read_to_end(&mut bytes).ok());
         read.map_or_else(String::new, |_| String::from_utf8_lossy(&bytes).into_owned())
     };
-    let found = look_up(&wanted, &text(b"etc/passwd"), &text(b"etc/group"));
-    serde_json::to_value(found).map_err(|error| error.to_string())
+    Ok(look_up(wanted, &text(b"etc/passwd"), &text(b"etc/group")))
 }
 
 /// Ids that a user of an image can have: those that are mapped.
@@ -151,5 +159,40 @@ mod tests {
             assert!(look_up(wanted, passwd, group).is_err(), "{wanted}");
         }
         assert_eq!(look_up("5", "", ""), Ok(User { uid: 5, ..User::default() }));
+    }
+
+    #[test]
+    fn i24_users_are_those_of_the_image() {
+        use std::os::unix::fs::symlink;
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        let users = |directory: &str, line: &str| {
+            fs_err::create_dir_all(path(directory)).unwrap();
+            fs_err::write(path(directory).join("passwd"), line).unwrap();
+        };
+        users("outside", "them:x:7:7::/theirs:\n");
+        users("image/etc", "them:x:5:5::/ours:\n");
+        fs_err::create_dir_all(path("linked/etc")).unwrap();
+        symlink(path("outside/passwd"), path("linked/etc/passwd")).unwrap();
+        fs_err::create_dir(path("through")).unwrap();
+        symlink(path("outside"), path("through/etc")).unwrap();
+        fs_err::create_dir_all(path("climbing/etc")).unwrap();
+        symlink("../../outside/passwd", path("climbing/etc/passwd")).unwrap();
+        for layers in [
+            &["linked"][..],
+            &["through"],
+            &["climbing"],
+            // They hide what a layer below has.
+            &["image", "linked"],
+            &["image", "through"],
+        ] {
+            let all: Vec<_> = layers.iter().map(|name| path(name)).collect();
+            let found = find_in(&all, "them").unwrap();
+            assert_eq!(found, Err("the image does not know it".to_owned()), "{layers:?}");
+            // Root needs no file.
+            assert_eq!(find_in(&all, "0").unwrap(), Ok(User::default()), "{layers:?}");
+        }
+        let found = find_in(&[path("linked"), path("image")], "them").unwrap().unwrap();
+        assert_eq!((found.uid, found.home.as_deref()), (5, Some("/ours")));
     }
 }
