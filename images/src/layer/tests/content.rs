@@ -52,6 +52,39 @@ fn i23_case_and_normal_forms_make_different_names() {
     }
 }
 
+/// Archives that follow each other, each made when it is asked for.
+struct Stream<I> {
+    parts: I,
+    part: std::io::Cursor<Vec<u8>>,
+}
+
+impl<I: Iterator<Item = Vec<u8>>> std::io::Read for Stream<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let count = self.part.read(buffer)?;
+            let Some(next) = (if count == 0 { self.parts.next() } else { None }) else {
+                return Ok(count);
+            };
+            self.part = std::io::Cursor::new(next);
+        }
+    }
+}
+
+#[test]
+fn full_i23_a_million_entries() {
+    let site = Site::new();
+    let part = |d: u32| {
+        let files = (0..1000).fold(Tar::default(), |tar, f| tar.file(format!("d{d}/{f}"), b""));
+        files.open()
+    };
+    let parts = (0..1000).map(part).chain([Tar::default().file("last", b"l").end()]);
+    let stream = Stream { parts, part: std::io::Cursor::default() };
+    site.extract_with(stream, &super::Limits::default()).unwrap();
+    assert_eq!(fs_err::read_dir(site.path("")).unwrap().count(), 1001);
+    assert_eq!(fs_err::read_dir(site.path("d999")).unwrap().count(), 1000);
+    assert_eq!(site.read("last"), "l");
+}
+
 #[test]
 fn i23_depth_and_number_are_no_danger() {
     let site = Site::new();
