@@ -65,7 +65,15 @@ impl HostInvariant {
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
         ensure!(helpers.is_empty(), "processes are left: {helpers:?}");
-        let now = Self::take_for(self.user, cache)?;
+        let mut now = Self::take_for(self.user, cache)?;
+        // The kernel writes a file system of the dead back before it lets its device go.
+        for _ in 0..300 {
+            if now.loops.is_subset(&self.loops) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            now = Self::take_for(self.user, cache)?;
+        }
         ensure!(now.mounts == self.mounts, "mounts changed");
         // Somebody else's may have gone meanwhile.
         ensure!(
