@@ -5,7 +5,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Attribute, CompareError, Difference, first_difference, trees};
-use crate::read::{LogicalVolume, Magic, Medium, Partition, Slot, System, partitions, volumes};
+use crate::read::{
+    LogicalVolume, Magic, Medium, Partition, Slot, System, SystemError, VolumeError, partitions,
+    volumes,
+};
 
 /// What two disks do not have in common: sizes and rows of their tables, bytes outside of
 /// partitions, and of partitions and logical volumes the files. A place whose files are all the
@@ -143,7 +146,12 @@ impl<'a> Place<'a> {
         }
         if one.format == other.format && one.format.is_read() {
             let tree = |medium: &Arc<dyn Medium>| System::whole(medium, one.format)?.tree(b"");
-            found.extend(trees(&tree(a)?, &tree(b)?, &self.name, self.prefix)?);
+            match tree(a).and_then(|a| Ok((a, tree(b)?))) {
+                Ok((a, b)) => found.extend(trees(&a, &b, &self.name, self.prefix)?),
+                // What is not read is compared by its bytes.
+                Err(SystemError::Volume { source: VolumeError::Unsupported { .. }, .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         if found.is_empty() {
             found.push(bytes);

@@ -55,6 +55,26 @@ pub enum NodeKind {
     Socket,
 }
 
+impl NodeKind {
+    /// What the type bits of a mode (inode(7)) say; nothing for a type that does not exist. `device`
+    /// is asked for a device's numbers only.
+    pub(super) fn of_mode(
+        mode: u32,
+        device: impl FnOnce() -> Result<(u32, u32), VolumeError>,
+    ) -> Result<Option<Self>, VolumeError> {
+        Ok(Some(match mode >> 12 {
+            0o1 => Self::Fifo,
+            0o2 => device().map(|(major, minor)| Self::Char(major, minor))?,
+            0o4 => Self::Dir,
+            0o6 => device().map(|(major, minor)| Self::Block(major, minor))?,
+            0o10 => Self::File,
+            0o12 => Self::Symlink,
+            0o14 => Self::Socket,
+            _ => return Ok(None),
+        }))
+    }
+}
+
 /// Metadata of a file, a directory or another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {

@@ -31,16 +31,8 @@ pub(super) fn node(btrfs: &Btrfs, place: Place) -> Result<Node> {
     let (mode, device) = (le32(&item, 52), le64(&item, 56));
     let major = u32::try_from(device >> 20 & 0xfff).unwrap_or(0);
     let minor = u32::try_from(device & 0xf_ffff).unwrap_or(0);
-    let kind = match mode >> 12 {
-        0o1 => NodeKind::Fifo,
-        0o2 => NodeKind::Char(major, minor),
-        0o4 => NodeKind::Dir,
-        0o6 => NodeKind::Block(major, minor),
-        0o10 => NodeKind::File,
-        0o12 => NodeKind::Symlink,
-        0o14 => NodeKind::Socket,
-        _ => return Err(damaged("its type is unknown")),
-    };
+    let kind = NodeKind::of_mode(mode, || Ok((major, minor)))?
+        .ok_or_else(|| damaged("its type is unknown"))?;
     let size = le64(&item, 16);
     if size > i64::MAX.cast_unsigned() {
         return Err(damaged("its size is out of range"));

@@ -7,6 +7,8 @@ use super::Result;
 use super::inode::{HEADER, Inode};
 use super::superblock::Superblock;
 
+/// The most bytes of all attributes of an inode; those that others have, too, count as well.
+const MOST: usize = 256 << 10;
 /// What names begin with, by their numbers.
 const PREFIXES: [(u8, &[u8]); 5] = [
     (1, b"user."),
@@ -38,6 +40,9 @@ pub(super) fn list(medium: &dyn Medium, superblock: &Superblock, inode: &Inode) 
     while !rest.is_empty() {
         let length = add(rest, &mut found).ok_or_else(broken)?;
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    if found.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MOST {
+        return Err(broken());
     }
     found.sort();
     if found.windows(2).any(|pair| pair.first().map(|p| &p.0) == pair.get(1).map(|p| &p.0)) {

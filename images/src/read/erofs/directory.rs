@@ -9,15 +9,9 @@ use super::inode::Inode;
 
 /// Bytes of an entry.
 const ENTRY: usize = 12;
-/// The most bytes of a directory that are read.
-const MOST: u64 = 1 << 30;
 
 /// The names in a directory, which its content holds in blocks of that size.
 pub(super) fn names(inode: &Inode, content: Content, block: u64) -> Result<Vec<Name>> {
-    let stored: u64 = content.pieces.iter().map(|piece| piece.len).sum();
-    if stored != content.size || content.size > MOST {
-        return Err(VolumeError::damaged(inode, "its directory has holes or is too large"));
-    }
     let mut bytes = Vec::new();
     content.reader().read_to_end(&mut bytes)?;
     let mut names = Vec::new();
@@ -35,12 +29,14 @@ fn one(block: &[u8], names: &mut Vec<Name>) -> Option<()> {
         return None;
     }
     let entries = block.get(..first)?;
-    let starts = entries.chunks_exact(ENTRY).map(|entry| usize::from(le16(entry, 8)));
-    let ends = starts.clone().skip(1).chain([block.len()]);
-    for ((entry, start), end) in entries.chunks_exact(ENTRY).zip(starts).zip(ends) {
-        let name = block.get(start..end)?;
-        // The last name of a block ends where zeros begin.
-        let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+    let starts: Vec<_> =
+        entries.chunks_exact(ENTRY).map(|entry| usize::from(le16(entry, 8))).collect();
+    for (number, (entry, start)) in entries.chunks_exact(ENTRY).zip(&starts).enumerate() {
+        let name = match starts.get(number + 1) {
+            Some(end) => block.get(*start..*end)?,
+            // The last name of a block ends where zeros begin.
+            None => block.get(*start..)?.split(|&byte| byte == 0).next().unwrap_or_default(),
+        };
         if name != b"." && name != b".." {
             names.push(Name::new(name.to_vec(), le64(entry, 0))?);
         }

@@ -63,10 +63,13 @@ impl Inode {
         let len = if is_long { LONG } else { SLOT };
         let fields = bytes(medium, at, if is_long { 64 } else { 32 })?;
         let word = le32(&fields, 16);
+        let mode = u32::from(le16(&fields, 4));
+        let kind = NodeKind::of_mode(mode, || Ok(device(word)))?
+            .ok_or_else(|| damaged("its type is unknown"))?;
         let layout = match format >> 1 {
             0 => Layout::Plain,
             2 => Layout::Inline,
-            4 => chunks(superblock, word)
+            4 if kind == NodeKind::File => chunks(superblock, word)
                 .ok_or_else(|| damaged("the size of its chunks is out of range"))?,
             1 | 3 => {
                 let what = format!("inode {id}, which is compressed,");
@@ -74,10 +77,9 @@ impl Inode {
             }
             _ => return Err(damaged("its form is unknown")),
         };
-        let mode = u32::from(le16(&fields, 4));
-        let kind = kind(mode, word).ok_or_else(|| damaged("its type is unknown"))?;
         let (size, uid, gid, links, mtime) = if is_long {
-            let mtime = (le64(&fields, 32).cast_signed(), le32(&fields, 40));
+            let nanos = le32(&fields, 40).min(999_999_999);
+            let mtime = (le64(&fields, 32).cast_signed(), nanos);
             let links = le32(&fields, 44);
             (le64(&fields, 8), le32(&fields, 24), le32(&fields, 28), links, mtime)
         } else {
@@ -121,17 +123,7 @@ fn chunks(superblock: &Superblock, word: u32) -> Option<Layout> {
     known.then_some(Layout::Chunks { bits, indexes: flags & 0x20 != 0 })
 }
 
-/// What an inode is; `numbers` are those of a device.
-fn kind(mode: u32, numbers: u32) -> Option<NodeKind> {
-    let (major, minor) = ((numbers >> 8) & 0xfff, numbers & 0xff | (numbers >> 12) & 0xf_ff00);
-    Some(match mode >> 12 {
-        0o1 => NodeKind::Fifo,
-        0o2 => NodeKind::Char(major, minor),
-        0o4 => NodeKind::Dir,
-        0o6 => NodeKind::Block(major, minor),
-        0o10 => NodeKind::File,
-        0o12 => NodeKind::Symlink,
-        0o14 => NodeKind::Socket,
-        _ => return None,
-    })
+/// A device's numbers, major and minor.
+fn device(word: u32) -> (u32, u32) {
+    ((word >> 8) & 0xfff, word & 0xff | (word >> 12) & 0xf_ff00)
 }

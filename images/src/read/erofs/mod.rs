@@ -1,8 +1,8 @@
 //! EROFS, after Linux's "erofs_fs.h": what is not compressed, with inodes of both forms, ends of
 //! files beside their inodes, chunks, and attributes of one inode or of many.
 //!
-//! A node's number is that of its inode. Refused by name: compressed files, file systems on several
-//! devices, prefixes of attributes.
+//! A node's number is that of its inode. Refused by name: what is compressed, lies on several devices
+//! or has prefixes of attributes.
 
 mod attribute;
 mod directory;
@@ -23,6 +23,13 @@ type Result<T> = std::result::Result<T, VolumeError>;
 
 /// How many times its size a file system may hold: chunks may be of many files.
 const RATIO: u64 = 64;
+/// The most chunks of a file, and the most runs that they may lie in.
+const CHUNKS: u64 = 1 << 24;
+const RUNS: usize = 1 << 20;
+/// How much of a table of chunks is read at once, in bytes.
+const AT_ONCE: u64 = 64 << 10;
+/// The most bytes of a directory that are read.
+const DIRECTORY: u64 = 64 << 20;
 /// The longest target of a link (PATH_MAX).
 const LINK: u64 = 4096;
 /// A chunk that is a hole.
@@ -54,8 +61,12 @@ impl Erofs {
             Layout::Inline => size.div_ceil(block).saturating_sub(1) * block,
             Layout::Chunks { bits, indexes } => return self.chunks(inode, bits, indexes),
         };
+        let tail = size - whole;
+        if inode.end() % block + tail > block {
+            return Err(VolumeError::damaged(inode, "its end does not fit into its block"));
+        }
         let mut pieces = Vec::new();
-        for (at, len, offset) in [(0, whole, start), (whole, size - whole, inode.end())] {
+        for (at, len, offset) in [(0, whole, start), (whole, tail, inode.end())] {
             if len > 0 {
                 self.check(inode, offset, len)?;
                 pieces.push(Piece { at, len, from: From::Disk(offset) });
@@ -73,37 +84,52 @@ impl Erofs {
     }
 
     fn chunks(&self, inode: &Inode, bits: u32, indexes: bool) -> Result<Vec<Piece>> {
+        let damaged = |reason| VolumeError::damaged(inode, reason);
         let chunk = 1u64 << bits;
         let (count, unit) = (inode.size.div_ceil(chunk), if indexes { 8 } else { 4 });
+        if count > CHUNKS || inode.size > self.capacity(self.medium.size()) {
+            return Err(damaged("it has too many chunks"));
+        }
         let table = inode.end().next_multiple_of(unit);
-        self.check(inode, table, count.saturating_mul(unit))?;
-        let table = bytes(self.medium.as_ref(), table, index(count * unit))?;
         let mut pieces: Vec<Piece> = Vec::new();
-        for (number, entry) in (0u64..).zip(table.chunks_exact(index(unit))) {
-            let place = le32(entry, index(unit - 4));
-            if place == HOLE {
-                continue;
-            }
-            if indexes && le32(entry, 0) != 0 {
-                return Err(VolumeError::Unsupported {
-                    what: format!("{inode} on another device, or beyond 16 TiB,"),
-                });
-            }
-            let at = number * chunk;
-            let len = chunk.min(inode.size - at);
-            let offset = u64::from(place) * self.superblock.block_size();
-            self.check(inode, offset, len)?;
-            match pieces.last_mut() {
-                Some(last)
-                    if last.at + last.len == at
-                        && last.from == From::Disk(offset.wrapping_sub(last.len)) =>
-                {
-                    last.len += len;
+        for first in (0..count).step_by(index(AT_ONCE / unit)) {
+            let some = (count - first).min(AT_ONCE / unit);
+            let part = bytes(self.medium.as_ref(), table + first * unit, index(some * unit))?;
+            for (number, entry) in (first..).zip(part.chunks_exact(index(unit))) {
+                if indexes && le32(entry, 0) != 0 {
+                    let what = format!("{inode} on another device, or beyond 16 TiB,");
+                    return Err(VolumeError::Unsupported { what });
                 }
-                _ => pieces.push(Piece { at, len, from: From::Disk(offset) }),
+                let place = le32(entry, index(unit - 4));
+                if place != HOLE {
+                    let at = number * chunk;
+                    let offset = u64::from(place) * self.superblock.block_size();
+                    self.join(inode, &mut pieces, (at, chunk.min(inode.size - at), offset))?;
+                }
+            }
+            if pieces.len() > RUNS {
+                return Err(damaged("its chunks lie in too many places"));
             }
         }
         Ok(pieces)
+    }
+
+    /// Adds bytes that lie at an offset: a place in the file, a length, the offset.
+    fn join(
+        &self,
+        inode: &Inode,
+        pieces: &mut Vec<Piece>,
+        (at, len, offset): (u64, u64, u64),
+    ) -> Result<()> {
+        self.check(inode, offset, len)?;
+        let follows = |last: &&mut Piece| {
+            last.at + last.len == at && last.from == From::Disk(offset.wrapping_sub(last.len))
+        };
+        match pieces.last_mut().filter(follows) {
+            Some(last) => last.len += len,
+            None => pieces.push(Piece { at, len, from: From::Disk(offset) }),
+        }
+        Ok(())
     }
 
     fn bytes_of(&self, inode: &Inode) -> Result<Content> {
@@ -139,6 +165,9 @@ impl Volume for Erofs {
         let inode = self.inode(id)?;
         if inode.kind != NodeKind::Dir {
             return Err(VolumeError::damaged(&inode, "it is no directory"));
+        }
+        if inode.size > DIRECTORY {
+            return Err(VolumeError::damaged(&inode, "its directory is too large"));
         }
         directory::names(&inode, self.bytes_of(&inode)?, self.superblock.block_size())
     }

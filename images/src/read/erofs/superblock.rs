@@ -10,8 +10,11 @@ const AT: u64 = 1024;
 const LEN: usize = 128;
 /// There is a checksum.
 const CHECKSUM: u32 = 1;
-/// How blocks are compressed, and what is kept of them with others; files of chunks.
-const KNOWN: u32 = 0x1 | 0x2 | 0x4 | 0x10 | 0x20;
+/// There are files in chunks.
+const CHUNKS: u32 = 0x4;
+/// Some of the files are compressed: padding in front, algorithms, large clusters, ends beside
+/// inodes, ends of many files together, equal ones once.
+const COMPRESSED: u32 = 0x1 | 0x2 | 0x10 | 0x20;
 
 /// What of it matters.
 #[derive(Debug)]
@@ -47,7 +50,13 @@ impl Superblock {
                 return Err(damaged("its checksum is wrong"));
             }
         }
-        let unknown = le32(&fields, 80) & !KNOWN;
+        let features = le32(&fields, 80);
+        if features & COMPRESSED != 0 {
+            return Err(VolumeError::Unsupported {
+                what: "an erofs that is compressed".to_owned(),
+            });
+        }
+        let unknown = features & !CHUNKS;
         let prefixes = fields.get(91).copied().unwrap_or(0);
         if unknown != 0 || prefixes != 0 || fields.get(90).copied().unwrap_or(0) != 0 {
             let what = format!("an erofs with features {unknown:#x} and {prefixes} prefixes");
@@ -61,7 +70,7 @@ impl Superblock {
             root: le16(&fields, 14).into(),
             inodes: u64::from(le32(&fields, 40)) * block,
             shared: u64::from(le32(&fields, 44)) * block,
-            time: (le64(&fields, 24).cast_signed(), le32(&fields, 32)),
+            time: (le64(&fields, 24).cast_signed(), le32(&fields, 32).min(999_999_999)),
         })
     }
 

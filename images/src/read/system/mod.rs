@@ -83,15 +83,16 @@ impl Found {
     /// Looks at what lies in a place.
     fn look(slot: Slot, role: Role, part: &Arc<dyn Medium>) -> Result<Self, SystemError> {
         let magic = Magic::find(part.as_ref()).map_err(PartitionError::from)?;
-        let volume = match &magic {
-            Some(Magic { format, .. }) if format.is_read() => {
-                let opened = open_volume(Arc::clone(part), *format);
-                Some(opened.map_err(|source| volume_error(&slot, b"", source))?)
+        let (mut volume, mut refused) = (None, None);
+        let format = magic.as_ref().map(|magic| magic.format);
+        if let Some(format) = format.filter(|format| format.is_read() || format.is_unread()) {
+            match open_volume(Arc::clone(part), format) {
+                Ok(opened) => volume = Some(opened),
+                // It may not be what anybody asks for.
+                Err(error @ VolumeError::Unsupported { .. }) => refused = Some(error.to_string()),
+                Err(source) => return Err(volume_error(&slot, b"", source)),
             }
-            _ => None,
-        };
-        let unread = magic.as_ref().map(|magic| magic.format).filter(|format| format.is_unread());
-        let refused = unread.map(|format| format!("{format} is not read here"));
+        }
         let (id, size) = (String::new(), part.size());
         Ok(Self { slot, role, id, magic, volume, refused, size })
     }
@@ -315,6 +316,9 @@ impl System {
     /// That nothing here has `wanted`, and what there is instead.
     pub fn nothing(&self, wanted: &'static str) -> SystemError {
         let named = |found: &Found| match (&found.magic, &found.refused) {
+            (Some(magic), Some(reason)) if magic.format.is_read() => {
+                Some(format!("{} in {} ({reason})", magic.format, found.slot))
+            }
             (Some(magic), _) => Some(format!("{} in {}", magic.format, found.slot)),
             (None, Some(reason)) => Some(format!("{} ({reason})", found.slot)),
             (None, None) => None,

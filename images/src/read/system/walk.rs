@@ -10,8 +10,9 @@ use crate::tree::{Entry, Kind, Source, Tree};
 
 /// The longest path (PATH_MAX); no program could name a longer one.
 const PATH: usize = 4096;
-/// The most bytes of names of a whole tree: they are kept in memory.
+/// The most bytes of names and attributes of a whole tree: they are kept in memory.
 const NAMES: u64 = 512 << 20;
+
 /// The tree of what lies in `below`.
 pub(super) fn tree(system: &System, below: &[u8]) -> Result<Tree, SystemError> {
     let points: HashSet<&[u8]> = system.mounts.iter().map(|(at, _)| at.as_slice()).collect();
@@ -61,7 +62,7 @@ struct Disk<'a> {
 struct Walk<'a> {
     points: HashSet<&'a [u8]>,
     below: &'a [u8],
-    /// Bytes of names that are left.
+    /// Bytes of names and attributes that are left.
     names: u64,
     /// With the volume and number of files of several names.
     entries: Vec<(Entry, Option<(usize, u64)>)>,
@@ -124,6 +125,15 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Counts bytes that stay in memory.
+    fn count(&mut self, disk: &Disk<'_>, bytes: usize) -> Result<(), SystemError> {
+        let left = self.names.checked_sub(bytes as u64);
+        let what = "the names and attributes of all files are too long";
+        let slot = disk.slot.clone();
+        self.names = left.ok_or(SystemError::Limit { slot, what })?;
+        Ok(())
+    }
+
     /// Takes one entry in; tells whether it is a directory.
     fn entry(
         &mut self,
@@ -134,8 +144,7 @@ impl Walk<'_> {
     ) -> Result<bool, SystemError> {
         let failed = |source| volume_error(disk.slot, path, source);
         let limit = |what| SystemError::Limit { slot: disk.slot.clone(), what };
-        let left = self.names.checked_sub(path.len() as u64 + 64);
-        self.names = left.ok_or_else(|| limit("the names of all files are too long"))?;
+        self.count(disk, path.len() + 64)?;
         let node = disk.volume.node(id).map_err(failed)?;
         let several = node.kind == NodeKind::File && node.links > 1;
         let inode = several.then_some((disk.index, id));
@@ -164,6 +173,7 @@ impl Walk<'_> {
         }
         let directory = kind == Kind::Dir;
         let xattrs = disk.volume.xattrs(id).map_err(failed)?;
+        self.count(disk, xattrs.iter().map(|(name, value)| name.len() + value.len()).sum())?;
         let entry = Entry {
             path: path.to_vec(),
             kind,

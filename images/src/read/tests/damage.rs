@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::{Medium, Qcow2, System};
-use crate::disk::test_support::{have, run};
+use crate::disk::test_support::{have, noise, run};
 
 /// A disk in memory.
 #[derive(Debug)]
@@ -52,6 +52,18 @@ impl Medium for Patched {
 type Flips = [(usize, u8)];
 /// What follows from them.
 type Mended<'a> = dyn Fn(&[u8], &Flips) -> Vec<(usize, u8)> + 'a;
+
+/// Files of several kinds, few of them, so that a wrong byte is likely to hit something.
+pub(super) fn source(from: &Path) {
+    for name in ["etc", "many", "deep/er"] {
+        fs_err::create_dir_all(from.join(name)).unwrap();
+    }
+    for n in 0..60 {
+        fs_err::write(from.join(format!("many/a longer name {n}")), format!("{n}")).unwrap();
+    }
+    fs_err::write(from.join("etc/large"), noise(20_000)).unwrap();
+    std::os::unix::fs::symlink("etc/large", from.join("link")).unwrap();
+}
 
 /// How many of `rounds` disks with a few wrong bytes cannot be read.
 pub(super) fn damaged(good: Vec<u8>, seed: u64, rounds: usize) -> u32 {

@@ -4,6 +4,7 @@ mod btrfs;
 pub(super) mod damage;
 mod disks;
 mod erofs;
+mod erofs_hostile;
 mod ext;
 mod hostile;
 mod lvm;

@@ -69,9 +69,13 @@ fn what_mksquashfs_makes_is_what_it_was_given() {
     run("mksquashfs", &[&files[..], &lz4].concat());
     let disk: std::sync::Arc<dyn crate::read::Medium> =
         std::sync::Arc::new(crate::read::RawFile::open(&image).unwrap());
-    let error = crate::read::System::find(&disk).unwrap_err();
+    let error = crate::read::System::whole(&disk, crate::read::Format::Squashfs).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("lz4"), "{source}");
+    // Where nobody asks for it, it is in nobody's way; who looks for a root is told.
+    let system = crate::read::System::find(&disk).unwrap();
+    let nothing = system.nothing("a root").to_string();
+    assert!(!system.has_root() && nothing.contains("lz4"), "{nothing}");
 }
 
 #[test]
@@ -81,14 +85,7 @@ fn i27_flipped_bytes() {
     }
     let scratch = tempfile::tempdir().unwrap();
     let (from, image) = (scratch.path().join("from"), scratch.path().join("image"));
-    for name in ["etc", "many", "deep/er"] {
-        fs_err::create_dir_all(from.join(name)).unwrap();
-    }
-    for n in 0..60 {
-        fs_err::write(from.join(format!("many/a longer name {n}")), format!("{n}")).unwrap();
-    }
-    fs_err::write(from.join("etc/large"), noise(20_000)).unwrap();
-    std::os::unix::fs::symlink("etc/large", from.join("link")).unwrap();
+    super::damage::source(&from);
     for (options, seed) in [
         // Without compression a wrong byte reaches what reads it.
         (&["-noI", "-noD", "-noF", "-noX", "-b", "4K"][..], 11),

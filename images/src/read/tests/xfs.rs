@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{content, ext, same, system};
 use crate::disk::test_support::{can_mount, dir, entry, file, have, noise, run, tree};
-use crate::read::{Medium, RawFile, System, SystemError};
+use crate::read::{Format, Medium, RawFile, System, SystemError};
 use crate::tree::{Entry, Kind, Tree};
 
 /// mkfs.xfs makes no file system of less than 300 MiB, but in its own tests.
@@ -248,7 +248,7 @@ fn what_the_kernel_writes_is_read() {
         }
         // As it was while it was mounted: the journal has what is not in its place.
         let disk: Arc<dyn Medium> = Arc::new(RawFile::open(&copy).unwrap());
-        let error = System::find(&disk).unwrap_err();
+        let error = System::whole(&disk, Format::Xfs).unwrap_err();
         let SystemError::Volume { source, .. } = error else { panic!("{error}") };
         assert!(source.to_string().contains("was not unmounted"), "{source}");
     }

@@ -104,22 +104,8 @@ impl Inode {
     }
 
     pub(super) fn kind(&self) -> Result<NodeKind> {
-        Ok(match self.mode >> 12 {
-            0o1 => NodeKind::Fifo,
-            0o2 => {
-                let (major, minor) = self.device()?;
-                NodeKind::Char(major, minor)
-            }
-            0o4 => NodeKind::Dir,
-            0o6 => {
-                let (major, minor) = self.device()?;
-                NodeKind::Block(major, minor)
-            }
-            0o10 => NodeKind::File,
-            0o12 => NodeKind::Symlink,
-            0o14 => NodeKind::Socket,
-            _ => return Err(VolumeError::damaged(self, "its type is unknown")),
-        })
+        NodeKind::of_mode(self.mode.into(), || self.device())?
+            .ok_or_else(|| VolumeError::damaged(self, "its type is unknown"))
     }
 
     fn device(&self) -> Result<(u32, u32)> {
