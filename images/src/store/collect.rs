@@ -243,8 +243,12 @@ impl Store {
         let bytes = super::usage::tree_size(path);
         if path.is_dir() {
             retired.paths.push(path.to_path_buf());
-        } else {
-            fs_err::remove_file(path)?;
+        } else if let Err(error) = fs_err::remove_file(path) {
+            // A download that is complete has another name since.
+            if error.kind() == std::io::ErrorKind::NotFound {
+                return Ok(false);
+            }
+            return Err(error.into());
         }
         retired.bytes += bytes;
         retired.downloads += 1;

@@ -116,6 +116,17 @@ fn collection_keeps_what_young_records_need() {
 }
 
 #[test]
+fn a_download_that_got_its_name_meanwhile_is_no_failure() {
+    let (_directory, store) = store();
+    let part = store.root().join("downloads/x.part");
+    let mut retired = Retired::default();
+    fs_err::write(&part, "bytes").unwrap();
+    assert!(store.retire_download(&part, true, &mut retired).unwrap());
+    assert!(!store.retire_download(&part, true, &mut retired).unwrap());
+    assert_eq!((retired.downloads, retired.bytes > 0), (1, true));
+}
+
+#[test]
 fn what_another_builder_uses_is_not_collected() {
     let (_directory, store) = store();
     let (theirs, ours) = (snapshot(&store, "theirs"), snapshot(&store, "ours"));
