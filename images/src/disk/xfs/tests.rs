@@ -94,7 +94,7 @@ fn directories_of_every_form() {
 }
 
 #[test]
-fn full_a_directory_with_a_tree_of_two_levels() {
+fn a_directory_with_a_tree_of_two_levels() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("fs");
     let mut entries = vec![dir(""), dir("e"), file("a", b"a")];
