@@ -15,6 +15,12 @@ const TEXT: &str = "bytes";
 /// Gives everybody the same, each on a thread of its own and late: whoever does not wait for
 /// another's download has asked by then. Returns the address and how many have asked.
 fn late(status: &'static str) -> (String, Arc<AtomicUsize>) {
+    let wait = || std::thread::sleep(Duration::from_millis(300));
+    behind(status, Arc::new(wait))
+}
+
+/// The same, each answer behind what `wait` waits for.
+fn behind(status: &'static str, wait: Arc<dyn Fn() + Send + Sync>) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/x", listener.local_addr().unwrap());
     let asked = Arc::new(AtomicUsize::new(0));
@@ -22,12 +28,13 @@ fn late(status: &'static str) -> (String, Arc<AtomicUsize>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, count) = (stream.unwrap(), Arc::clone(&count));
+            let wait = Arc::clone(&wait);
             std::thread::spawn(move || {
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 let head = lines.map_while(Result::ok).take_while(|line| !line.is_empty());
                 assert!(head.count() > 0);
                 count.fetch_add(1, Ordering::Relaxed);
-                std::thread::sleep(Duration::from_millis(300));
+                wait();
                 let head = format!(
                     "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{TEXT}",
                     TEXT.len()
@@ -88,11 +95,31 @@ fn an_image_that_several_want_at_once_is_fetched_once_i30() {
     assert_eq!(names(place.path()).len(), 1);
 }
 
+/// How many wait for the lock of the part in a directory.
+fn waiting(place: &Path) -> usize {
+    use std::os::unix::fs::MetadataExt as _;
+    let part = names(place).into_iter().find(|name| name.ends_with(".part"));
+    let Some(part) = part.and_then(|name| fs_err::metadata(place.join(name)).ok()) else {
+        return 0;
+    };
+    let file = format!(":{} ", part.ino());
+    let locks = fs_err::read_to_string("/proc/locks").unwrap();
+    locks.lines().filter(|line| line.contains("->") && line.contains(&file)).count()
+}
+
 // Where nobody knows what will come, what came while one waited is as good as what one would get.
 #[test]
 fn an_image_without_a_checksum_is_fetched_once_i30() {
     let place = tempfile::tempdir().unwrap();
-    let (url, asked) = late("200 OK");
+    let (path, is_first) = (place.path().to_owned(), std::sync::atomic::AtomicBool::new(true));
+    let others_wait = move || {
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        let is_first = is_first.swap(false, Ordering::Relaxed);
+        while is_first && waiting(&path) < 3 && std::time::Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let (url, asked) = behind("200 OK", Arc::new(others_wait));
     let large = |client: &Client| client.large(&url, None, 99, place.path(), &|_, _| {});
     for done in at_once(large) {
         let (path, found) = done.unwrap();

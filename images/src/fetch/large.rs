@@ -65,8 +65,8 @@ fn sum(mut file: impl Read, algorithm: Algorithm) -> io::Result<Sum> {
 impl Client {
     /// Fetches `url` into `directory`, where it appears, named after its checksum, only when
     /// that is `expected`, if something is. A file that is there already and has it is kept; while
-    /// somebody else fetches it, this waits, and takes what came, be it expected or not; a
-    /// download that broke off is gone on with, if the server can and still has the same.
+    /// somebody else fetches it, this waits, and where nothing is expected takes what that one got;
+    /// a download that broke off is gone on with, if the server can and still has the same.
     /// `progress` learns how many bytes of how many are here; 0 when nobody knows.
     ///
     /// # Errors
@@ -98,6 +98,9 @@ impl Client {
             match Partial::open(directory, url, &wanted).map_err(write_error)? {
                 Opened::Part(part) => break part,
                 Opened::Whole(file) => {
+                    if file.metadata().map_err(write_error)?.len() > limit {
+                        return Err(FetchError::TooLarge { url: url.to_owned(), limit });
+                    }
                     let sum = sum(file, Algorithm::Sha256).map_err(write_error)?;
                     // Unless somebody has removed it since.
                     if place(&sum).exists() {
