@@ -54,10 +54,12 @@ impl<'a> Context<'a> {
         for source in sources {
             let wrong = |reason: String| self.wrong(source, &reason);
             let paths = self.meant(source).map_err(wrong)?;
-            let before = taken.sources.len();
+            let (before, mut line) = (taken.sources.len(), None);
             for path in paths {
+                let by_link = self.leaves_out_link(&path);
                 let path = self.resolve(&path).map_err(wrong)?;
-                if self.is_lost(&path) {
+                if by_link.is_some() || self.is_lost(&path) {
+                    line = by_link.or_else(|| self.ignore.leaves_out(&path));
                     continue;
                 }
                 if self.is_link(&path) {
@@ -71,7 +73,7 @@ impl<'a> Context<'a> {
                 }
             }
             if taken.sources.len() == before {
-                return Err(wrong(self.nothing(source)));
+                return Err(wrong(self.nothing(line)));
             }
         }
         Ok(taken)
@@ -82,9 +84,9 @@ impl<'a> Context<'a> {
             .hint(format!("the context is {} (DIB_CONTAINER_CONTEXT)", self.root.display()))
     }
 
-    /// Why a source takes nothing.
-    fn nothing(&self, source: &str) -> String {
-        match self.ignore.leaves_out(Path::new(source.trim_matches('/'))) {
+    /// Why a source takes nothing, if a line leaves out what it means.
+    fn nothing(&self, line: Option<usize>) -> String {
+        match line {
             Some(line) => format!("{}, line {line}, leaves it out", self.ignore.file().display()),
             None => "nothing of the context is meant".to_owned(),
         }
@@ -125,6 +127,12 @@ impl<'a> Context<'a> {
     fn is_lost(&self, path: &Path) -> bool {
         let may_hold = || self.ignore.takes_below(path) && !self.is_link(path);
         self.ignore.leaves_out(path).is_some() && !(may_hold() && self.root.join(path).is_dir())
+    }
+
+    /// The line that leaves out a link on the way: nothing is behind it then.
+    fn leaves_out_link(&self, path: &Path) -> Option<usize> {
+        let mut above = path.ancestors().skip(1).filter(|above| self.is_link(above));
+        above.find_map(|above| self.ignore.leaves_out(above))
     }
 
     fn is_link(&self, path: &Path) -> bool {
@@ -289,11 +297,8 @@ mod tests {
         let failure = digest("d/link").unwrap_err();
         assert!(failure.message.contains("d/link is a link: name what it leads to"), "{failure}");
         std::os::unix::fs::symlink("../..", root.join("d/up")).unwrap();
-        for outside in ["d/up/secret", "d/up/context-of-another/x"] {
-            let failure = digest(outside).unwrap_err();
-            let words = ["leads out of the context", "No such file"];
-            assert!(words.iter().any(|words| failure.message.contains(words)), "{failure}");
-        }
+        let failure = digest("d/up/secret").unwrap_err();
+        assert!(failure.message.contains("leads out of the context"), "{failure}");
         rustix::fs::mknodat(
             rustix::fs::CWD,
             root.join("d/pipe"),
@@ -325,7 +330,17 @@ mod tests {
         fs_err::write(root.join(".dockerignore"), "real/hidden\n").unwrap();
         assert_eq!(take(&root, &["d/link/*"]).unwrap().0, ["real/x"]);
         let failure = take(&root, &["d/link/hidden"]).unwrap_err();
-        assert!(failure.message.contains("nothing of the context"), "{failure}");
+        assert!(failure.message.contains("line 1, leaves it out"), "{failure}");
+        // A link that is left out leads nowhere, by a pattern and by its name.
+        fs_err::write(root.join(".dockerignore"), "\nd/link\n").unwrap();
+        for (source, words) in [
+            ("d/link/x", "line 2, leaves it out"),
+            ("d/l*/x", "nothing of the context"),
+            ("d/link/*", "nothing of the context"),
+        ] {
+            let failure = take(&root, &[source]).unwrap_err();
+            assert!(failure.message.contains(words), "{source}: {failure}");
+        }
     }
 
     // A pattern may mean what is left out, whatever that is, also when something else is taken in.

@@ -88,7 +88,8 @@ impl Rule {
         let mut names = self.names.iter();
         for part in path.components() {
             let Some(name) = names.next() else { return false };
-            if name.contains("**") {
+            // A class of letters may mean a slash, too, as Docker's do.
+            if name.contains("**") || name.contains('[') {
                 return true;
             }
             // One that only means something together with its neighbours may mean anything.
@@ -184,6 +185,7 @@ mod tests {
             ("*\n!a\n", &[], &["a", "b"]),
             ("*\n!**/x\n", &["a", "a/b/c"], &[]),
             ("*\n!a/**/x\n", &["a", "a/b", "a/b/c"], &["b"]),
+            ("*\n!x[^a]y\n", &["x"], &[]),
         ] {
             let ignore = ignore(text);
             for path in yes {

@@ -1,5 +1,5 @@
-//! Patterns of names, as Go's `filepath.Match` has them: `*`, `?`, `[...]` and a backslash, none of
-//! which means a slash. In files of what is left out `**` also means any number of directories.
+//! Patterns of names, as Go's `filepath.Match` has them: `*` and `?`, which mean no slash, `[...]` and a
+//! backslash. In files of what is left out `**` also means any number of directories.
 
 use std::iter::Peekable;
 use std::os::unix::ffi::OsStrExt as _;
