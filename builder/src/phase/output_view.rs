@@ -16,9 +16,8 @@ const LEAST_KERNEL: (u32, u32) = (5, 19);
 /// A view of the directory, for as long as this value lives.
 #[derive(Debug)]
 pub(super) struct OutputView {
-    /// Dropped, and with it unmounted, before the directory.
-    _mounts: MountedDisk,
-    place: tempfile::TempDir,
+    mounts: MountedDisk,
+    place: PathBuf,
 }
 
 impl OutputView {
@@ -43,14 +42,24 @@ impl OutputView {
         let place = tempfile::Builder::new().prefix("output-").tempdir_in(session.store.run_dir());
         // The cache says itself what is wrong with it.
         let Ok(place) = place else { return Ok(None) };
-        let mut mounts = MountedDisk::default();
-        MappedView::new(&session.identity)?.show(&mut mounts, directory, place.path())?;
-        Ok(Some(Self { _mounts: mounts, place }))
+        let mut view = Self { mounts: MountedDisk::default(), place: place.keep() };
+        MappedView::new(&session.identity)?.show(&mut view.mounts, directory, &view.place)?;
+        Ok(Some(view))
     }
 
     /// Where it is.
     pub(super) fn path(&self) -> PathBuf {
-        self.place.path().to_path_buf()
+        self.place.clone()
+    }
+}
+
+impl Drop for OutputView {
+    fn drop(&mut self) {
+        drop(std::mem::take(&mut self.mounts));
+        // Never what is in it: were it mounted still, that would be the user's.
+        if let Err(error) = fs_err::remove_dir(&self.place) {
+            tracing::debug!(%error, "the place of the view stays");
+        }
     }
 }
 

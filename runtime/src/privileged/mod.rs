@@ -1,7 +1,8 @@
-//! What only host root can do, for the loop backend: loop devices, real mounts, mounts whose
+//! What only host root can do: loop devices and real mounts, for the loop backend, and mounts whose
 //! ids are mapped for sandboxes.
 //!
-//! Nothing here runs unless it is asked for. All of it lives in a private mount namespace and
+//! Loop devices and file systems are used when they are asked for; the output directory is mapped
+//! for every build of root's. All of it lives in a private mount namespace and
 //! in devices that clear themselves, so that a killed builder leaves nothing behind.
 
 mod disk;
