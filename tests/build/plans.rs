@@ -147,3 +147,28 @@ fn steps_that_have_grown_old_run_and_so_does_what_follows() -> Result<()> {
     ensure!(own(&after).iter().all(|(_, cache)| *cache == "hit"), "{after:?}");
     Ok(())
 }
+
+// An element's layout without a place for its boot loader is refused; a user's own may go with a
+// boot loader of their own.
+#[test]
+fn a_layout_without_a_place_for_grub_is_refused_or_told() -> Result<()> {
+    let env = TestEnv::new()?;
+    let layout = include_str!("../../elements/block-device-gpt/block-device-default.yaml");
+    let without = layout.replace("type: 'EF02'", "type: '8300'");
+    ensure!(without != layout, "{layout}");
+    let line =
+        ["plan", "-a", "amd64", "-t", "raw", "-o", "x", "debian-minimal", "vm", "block-device-gpt"];
+    let what = "partitioning_image0: there is no partition of type EF02, where GRUB for BIOS goes";
+    let mut command = env.command("goldsmith")?;
+    let told = goldsmith_tests::ran(command.env("DIB_BLOCK_DEVICE_CONFIG", &without).args(line))?;
+    ok(&told)?;
+    let warned = told.stderr.lines().any(|line| {
+        line.contains(what) && line.contains("unless the image brings another (element")
+    });
+    ensure!(warned, "{told:#?}");
+    env.element("block-device-gpt/block-device-default.yaml", &without)?;
+    env.element("block-device-gpt/element-provides", "block-device\n")?;
+    let refused = env.run(&line)?;
+    ensure!(refused.status == 3 && refused.stderr.contains(what), "{refused:#?}");
+    Ok(())
+}

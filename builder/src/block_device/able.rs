@@ -120,10 +120,11 @@ fn check_disk(disk: &Disk, is_image: bool) -> Checked<()> {
     Ok(())
 }
 
-/// What every /dev has: the directory of a volume group would have that name.
-const IN_DEV: [&str; 15] = [
-    "console", "fd", "full", "mapper", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr",
-    "stdin", "stdout", "urandom", "zero",
+/// What the /dev of sandboxes and of guests has: the directory of a volume group would have that
+/// name.
+const IN_DEV: [&str; 17] = [
+    "console", "core", "fd", "full", "mapper", "mqueue", "null", "ptmx", "pts", "random", "shm",
+    "stderr", "stdin", "stdout", "tty", "urandom", "zero",
 ];
 
 fn check_group(group: &Group, config: &Config) -> Checked<()> {

@@ -170,7 +170,11 @@ fn check_boot(
     let own = request.env.get("DIB_BLOCK_DEVICE_CONFIG").is_some_and(|text| !text.is_empty());
     match disk.check_boot(&firmware) {
         Err(failure) if own => {
-            session.reporter.warn(failure.message);
+            let hints = failure.hints.join("; ");
+            session.reporter.warn(format!(
+                "{}: the boot loader's hook will fail at the end, unless the image brings another ({hints})",
+                failure.message
+            ));
             Ok(())
         }
         checked => checked,
