@@ -19,7 +19,7 @@ const USE: &str = "#!/bin/bash\nset -eu\ncd /var/cache/apt/archives\nexec 9> loc
 
 /// Waits for something that the other processes do; never decides how a test ends unless
 /// they hang.
-fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
+pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
     let begun = Instant::now();
     while !done()? {
         if begun.elapsed() > Duration::from_secs(300) {
@@ -31,7 +31,7 @@ fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
 }
 
 /// A running build, which a test that fails takes with it.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -52,7 +52,7 @@ fn start(env: &TestEnv, name: &str, cache: &str) -> Result<Running> {
 }
 
 /// Passes on what a build says, line by line.
-fn lines(build: &mut Running) -> Result<impl Iterator<Item = String> + use<>> {
+pub(crate) fn lines(build: &mut Running) -> Result<impl Iterator<Item = String> + use<>> {
     let pipe = build.0.stderr.take().context("a pipe")?;
     Ok(BufReader::new(pipe).lines().map_while(|line| line.ok()))
 }
@@ -124,7 +124,7 @@ fn full_prune_beside_builds_takes_nothing_that_they_use() -> Result<()> {
 const LATE: Duration = Duration::from_secs(2);
 
 /// Runs the same twice at once; the words for each are its own.
-fn at_once(env: &TestEnv, words: impl Fn(&str) -> Vec<String>) -> Result<()> {
+pub(crate) fn at_once(env: &TestEnv, words: impl Fn(&str) -> Vec<String>) -> Result<()> {
     let mut both = Vec::new();
     for name in ["one", "two"] {
         let mut command = env.command("goldsmith")?;

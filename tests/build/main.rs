@@ -33,6 +33,7 @@ mod lvm;
 mod memory;
 mod offline;
 mod once;
+mod one_step;
 mod pages;
 mod plans;
 mod probe;

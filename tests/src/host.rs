@@ -42,7 +42,7 @@ impl HostInvariant {
         }
         let mounts = root.then(|| fs_err::read_to_string("/proc/self/mountinfo")).transpose()?;
         let mut temporary = BTreeSet::new();
-        for name in ["tmp", "run"] {
+        for name in ["tmp", "run", "making"] {
             for entry in fs_err::read_dir(cache.join(name)).into_iter().flatten().flatten() {
                 temporary.insert(format!("{name}/{}", entry.file_name().to_string_lossy()));
             }

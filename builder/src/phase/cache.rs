@@ -2,7 +2,8 @@
 //!
 //! A networked step may give other trees for the same key when it runs again. So a record
 //! also names the trees that its step started from and counts for those only, and what
-//! follows a step that ran runs too.
+//! follows a step that ran runs too. Of two builds that lack the same step one makes it
+//! (`making.rs`).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -76,25 +77,42 @@ impl Found {
 }
 
 impl Session {
-    /// Returns the cached result of `recipe`, or runs `work` and caches what it returns.
+    /// Returns the cached result of `recipe`, or runs `work` and caches what it returns. While
+    /// somebody else makes it, this waits.
     ///
     /// `before` is the result that the step starts from. Nothing becomes visible when `work`
     /// fails.
     ///
     /// # Errors
     ///
-    /// Whatever `work` fails with, or the store.
+    /// Whatever `work` fails with, or the store; [`Kind::Interrupted`] while it waits.
     pub fn step(
         &self,
         recipe: &Recipe,
         before: &Done,
         work: impl FnOnce() -> Result<Done>,
     ) -> Result<Done> {
-        if let Found::Hit(done) = self.look_up(recipe, before)? {
-            self.reporter.event(&Event::StepCached { step: recipe.name.clone() });
-            return Ok(*done);
+        if let Some(done) = self.cached(recipe, before)? {
+            return Ok(done);
         }
-        self.fresh(recipe, before, work)
+        let making = self.making(recipe, before)?;
+        // Whoever made it before us has left the result, unless they failed or were killed.
+        if making.is_some()
+            && let Some(done) = self.cached(recipe, before)?
+        {
+            return Ok(done);
+        }
+        let done = self.fresh(recipe, before, work);
+        drop(making);
+        done
+    }
+
+    fn cached(&self, recipe: &Recipe, before: &Done) -> Result<Option<Done>> {
+        let found = self.look_up(recipe, before)?.hit();
+        if found.is_some() {
+            self.reporter.event(&Event::StepCached { step: recipe.name.clone() });
+        }
+        Ok(found)
     }
 
     /// Runs `work` whatever the cache holds, and records what it returns.

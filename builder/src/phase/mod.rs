@@ -15,6 +15,7 @@ mod hook_failure;
 pub mod jobs;
 pub mod key;
 mod loop_step;
+mod making;
 pub mod outlook;
 pub mod output_tail;
 mod output_view;

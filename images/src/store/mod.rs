@@ -11,6 +11,7 @@
 //!   downloads/          files fetched and verified
 //!   elements/           shipped elements, unpacked by digest
 //!   locked/NAME/        what hooks cached in builds that a lock governs
+//!   making/KEY          a step in the making: a lock held by whoever makes it
 //!   tmp/NAME/           work in progress, a lock held by whoever makes it
 //!   run/                short-lived directories of sandboxes
 //!   lock                shared by all who are at work
@@ -26,6 +27,7 @@ mod check;
 mod collect;
 mod layout;
 mod lease;
+mod making;
 mod pending;
 mod prune;
 mod refs;
@@ -41,6 +43,7 @@ pub use blobs::Incoming;
 pub use check::{Finding, Place};
 pub use collect::{Retired, Usage};
 pub use lease::touch;
+pub use making::Making;
 pub use pending::Pending;
 pub use prune::Keep;
 pub use refs::Reference;
@@ -136,6 +139,7 @@ impl Store {
             "downloads",
             "elements",
             "locked",
+            "making",
             "tmp",
             "run",
             "empty",

@@ -53,12 +53,14 @@ impl Store {
     }
 
     /// Lists what dead processes left: work below `tmp/` and `run/`, and files and directories
-    /// written aside that never got their name. Remove it by a namespace job.
+    /// written aside that never got their name. Remove it by a namespace job. Files of steps that
+    /// they were making are removed at once.
     ///
     /// # Errors
     ///
     /// When the directory cannot be read.
     pub fn sweep(&self) -> Result<Vec<PathBuf>, StoreError> {
+        self.forget_making()?;
         let (mut dead, mut others) = (Vec::new(), self.entries("run", |_| true)?);
         for entry in fs_err::read_dir(self.root.join("tmp"))? {
             let path = entry?.path();
