@@ -23,6 +23,7 @@ mod foreign;
 mod formats;
 mod guide;
 mod hooks;
+mod hostile_layers;
 mod image;
 mod kernels;
 mod layout;
