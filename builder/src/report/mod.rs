@@ -199,12 +199,16 @@ impl Reporter {
     }
 }
 
-/// Prints a failure to standard error, with its hints.
-#[expect(clippy::print_stderr, reason = "the report room is the door to the terminal")]
+/// Prints a failure to standard error, with its hints. Where nobody reads that, the exit status
+/// still says what failed.
 pub fn failure(program: &str, failure: &crate::error::Failure) {
-    eprintln!("{program}: {}", printable(failure.message.as_bytes()));
+    use std::io::Write as _;
+    let mut text = format!("{program}: {}\n", printable(failure.message.as_bytes()));
     for hint in &failure.hints {
-        eprintln!("  {}", printable(hint.as_bytes()));
+        text += &format!("  {}\n", printable(hint.as_bytes()));
+    }
+    if std::io::stderr().lock().write_all(text.as_bytes()).is_err() {
+        tracing::debug!("standard error is closed");
     }
 }
 
