@@ -106,3 +106,52 @@ fn volumes_and_other_disks_hold_what_is_mounted_from_them() -> Result<()> {
     ensure!(debugfs(&env.path("disks/data.raw"), "cat /deep/file")? == "served\n");
     host.check(env.cache())
 }
+
+/// The root is what `FS_TYPE` says.
+const OLDER: &str = "
+- local_loop: {name: image0, size: 128MiB}
+- partitioning:
+    base: image0
+    label: mbr
+    partitions:
+      - name: srv
+        flags: [primary]
+        type: '0x83'
+        size: 32MiB
+        mkfs: {type: ext2, opts: -b 1024 -m 1, mount: {mount_point: /srv, fstab: }}
+      - {name: root, flags: [primary], size: 100%, mkfs: {name: mkfs_root, mount: {mount_point: /, fstab: }}}
+";
+
+#[test]
+fn ext3_and_ext2_are_what_their_own_drivers_take() -> Result<()> {
+    const MIB: u64 = 1 << 20;
+    let env = TestEnv::new()?;
+    env.element("files/element-provides", "operating-system\n")?;
+    env.element("files/root.d/10-tree", TREE)?;
+    let with = |more: &[&str]| {
+        let mut command = env.command("goldsmith")?;
+        command.env("DIB_BLOCK_DEVICE_CONFIG", OLDER).env("FS_TYPE", "ext3");
+        command.args(["build", "-n", "-t", "raw", "-o", "x", "--progress", "plain"]);
+        ran(command.args(more).arg("files"))
+    };
+    let refused = with(&["--mkfs-options", "-O 64bit"])?;
+    ensure!(refused.status == 3 && refused.stderr.contains("64bit without extent"), "{refused:#?}");
+    ok(&with(&[])?)?;
+    let (srv, root) = (env.path("srv"), env.path("root"));
+    cut(&env.path("x.raw"), &[(MIB, 32 * MIB)], &srv)?;
+    cut(&env.path("x.raw"), &[(33 * MIB, 95 * MIB)], &root)?;
+    ensure!(debugfs(&srv, "cat /deep/file")? == "served\n");
+    ensure!(debugfs(&root, "ls /var/lib")?.contains("large"));
+    let fstab = debugfs(&root, "cat /etc/fstab")?;
+    let wanted =
+        "LABEL=cloudimg-rootfs / ext3 defaults 0 2\nLABEL=mkfs_srv /srv ext2 defaults 0 2\n";
+    ensure!(fstab == wanted, "{fstab}");
+    for (disk, journal) in [(&srv, false), (&root, true)] {
+        let features = debugfs(disk, "features")?;
+        ensure!(
+            features.contains("has_journal") == journal && !features.contains("extent"),
+            "{features}"
+        );
+    }
+    Ok(())
+}

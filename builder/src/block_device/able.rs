@@ -1,6 +1,6 @@
 //! What goldsmith cannot write of what a configuration may ask for: refused before anything runs.
 
-use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, Segment};
+use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, ExtKind, Segment};
 
 use super::config::{Config, Disk, MkfsNode};
 use super::volumes::Group;
@@ -8,7 +8,8 @@ use super::wrong::{Checked, Wrong};
 use super::{mkfs_options, other_options, types};
 
 /// File systems that are written.
-const WRITTEN: [&str; 7] = ["ext4", "xfs", "btrfs", "vfat", "swap", "erofs", "squashfs"];
+const WRITTEN: [&str; 9] =
+    ["ext4", "ext3", "ext2", "xfs", "btrfs", "vfat", "swap", "erofs", "squashfs"];
 /// Those that nobody writes to afterwards.
 const READ_ONLY: [&str; 2] = ["erofs", "squashfs"];
 /// Options of LVM's programs that a volume made by nobody's hand needs no more, and whether a word follows.
@@ -188,8 +189,8 @@ fn check_filesystem(mkfs: &MkfsNode, config: &Config) -> Checked<()> {
         check_squashfs(mkfs, config)?;
     }
     if let Some(opts) = &mkfs.opts {
-        if mkfs.kind == "ext4" {
-            return options(mkfs, opts, &mut Ext4Options::default());
+        if let Some(kind) = ExtKind::named(&mkfs.kind) {
+            return options(mkfs, opts, &mut Ext4Options::of(kind));
         }
         other_options::check(&mkfs.kind, opts).map_err(|option| {
             mkfs.wrong(format!("opts: {option} cannot be written for {}", mkfs.kind))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use goldsmith_images::disk::layout::{
-    DiskLayout, Ext4Options, Filesystem, FsKind, LayoutError, MIB, On, Table, VfatOptions,
+    DiskLayout, Ext4Options, ExtKind, Filesystem, FsKind, LayoutError, MIB, On, Table, VfatOptions,
     derived_u32, derived_uuid,
 };
 
@@ -240,8 +240,9 @@ impl Plan {
             "btrfs" => FsKind::Btrfs,
             "erofs" => FsKind::Erofs,
             "squashfs" => FsKind::Squashfs,
-            _ => {
-                let mut ext4 = Ext4Options { journal_mib: None, ..Ext4Options::default() };
+            kind => {
+                let kind = ExtKind::named(kind).unwrap_or_default();
+                let mut ext4 = Ext4Options { journal_mib: None, ..Ext4Options::of(kind) };
                 match &mkfs.opts {
                     Some(opts) => able::options(mkfs, opts, &mut ext4)?,
                     None if is_root => ext4 = self.root_ext4,

@@ -25,7 +25,7 @@ pub fn implied(env: &BTreeMap<String, String>) -> String {
 /// For an option that cannot be obeyed: it would be silently left out.
 pub(super) fn apply(text: &str, ext4: &mut Ext4Options) -> Result<()> {
     let mut words = text.split_whitespace();
-    let mut most = None;
+    let (mut most, mut journal) = (None, false);
     while let Some(word) = words.next() {
         let (option, attached) = match word.char_indices().nth(2) {
             Some((at, _)) if !word.starts_with("--") => word.split_at(at),
@@ -34,6 +34,7 @@ pub(super) fn apply(text: &str, ext4: &mut Ext4Options) -> Result<()> {
         let plain = matches!(option, "-F" | "-q" | "-v" | "-D" | "-K" | "-j");
         let value =
             if plain || !attached.is_empty() { attached } else { words.next().unwrap_or_default() };
+        journal |= option == "-J" || plain && word.contains('j');
         let refused = match option {
             // Letters may stand together.
             _ if plain => value.chars().find(|c| !"FqvDKj".contains(*c)).map(|c| c.to_string()),
@@ -52,6 +53,9 @@ pub(super) fn apply(text: &str, ext4: &mut Ext4Options) -> Result<()> {
             let message = format!("--mkfs-options: {} cannot be written", named.trim_end());
             return Err(Failure::new(Kind::Configuration, message).hint(HINT));
         }
+    }
+    if journal {
+        ext4.features = ext4.features.changed("has_journal").unwrap_or(ext4.features);
     }
     // A size is so many blocks, whatever follows it.
     ext4.most_blocks = match most {
@@ -89,7 +93,7 @@ fn number(option: &str, value: &str, ext4: &mut Ext4Options) -> Option<()> {
             let known = |size: &u32| size.is_power_of_two() && (128..=4096).contains(size);
             ext4.inode_size = number.filter(known)?;
         }
-        "-t" if value == "ext4" => {}
+        "-t" if value == ext4.kind.name() => {}
         _ => return None,
     }
     Some(())
@@ -144,7 +148,7 @@ impl Most {
 
 #[cfg(test)]
 mod tests {
-    use goldsmith_images::disk::layout::Ext4Features;
+    use goldsmith_images::disk::layout::{Ext4Features, ExtKind};
 
     use super::*;
 
@@ -158,6 +162,7 @@ mod tests {
         );
         apply(&text, &mut ext4).unwrap();
         let wanted = Ext4Options {
+            kind: ExtKind::Ext4,
             block_size: 1024,
             inode_size: 512,
             inode_ratio: 8192,
@@ -171,6 +176,19 @@ mod tests {
         assert_eq!(ext4, wanted);
         apply("-E resize=4294967296", &mut ext4).unwrap();
         assert_eq!(ext4.most_blocks, Some(1 << 32));
+    }
+
+    #[test]
+    fn a_journal_is_had_by_its_own_option() {
+        for text in ["-j", "-qj", "-J size=16"] {
+            let mut ext2 = Ext4Options::of(ExtKind::Ext2);
+            apply(text, &mut ext2).unwrap();
+            assert_eq!(ext2.features, Ext4Features::of(ExtKind::Ext3), "{text}");
+        }
+        let mut ext2 = Ext4Options::of(ExtKind::Ext2);
+        apply("-t ext2 -q", &mut ext2).unwrap();
+        assert_eq!(ext2, Ext4Options::of(ExtKind::Ext2));
+        assert!(apply("-t ext3", &mut ext2).is_err());
     }
 
     #[test]
@@ -194,7 +212,7 @@ mod tests {
     fn others_are_refused_by_name() {
         for (text, named) in [
             ("-O bigalloc", "-O bigalloc cannot"),
-            ("-O 64bit,^extents", "-O ^extents cannot"),
+            ("-O 64bit,^filetype", "-O ^filetype cannot"),
             ("-i many", "-i many"),
             ("-m 51", "-m 51"),
             ("-m 0.5", "-m 0.5"),

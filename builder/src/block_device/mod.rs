@@ -41,7 +41,7 @@ pub use mkfs_options::implied as implied_mkfs_options;
 pub use resolved::{Graph, graph, list_form};
 pub use size::{absolute, explicit_size_kib, image_size_kib, is_efi};
 
-use goldsmith_images::disk::layout::Ext4Options;
+use goldsmith_images::disk::layout::{Ext4Options, ExtKind};
 
 use crate::error::Result;
 use config::{Config, Defaults};
@@ -159,18 +159,22 @@ impl Plan {
         let config = Config::parse(text, &inputs.defaults())
             .and_then(|config| able::check(&config).map(|()| config))
             .map_err(|wrong| wrong.failure(&file))?;
+        let root = config.mounted_at("/").map_or("ext4", |root| root.kind.as_str());
+        let kind = ExtKind::named(root);
+        // What the size of a journal is, is said of an ext4's alone.
+        let journal_mib = Some(inputs.journal_mib).filter(|_| kind == Some(ExtKind::Ext4));
         let mut root_ext4 =
-            Ext4Options { journal_mib: Some(inputs.journal_mib), ..Ext4Options::default() };
-        match config.mounted_at("/").map(|root| root.kind.as_str()) {
-            None | Some("ext4") => {
+            Ext4Options { journal_mib, ..Ext4Options::of(kind.unwrap_or_default()) };
+        match root {
+            _ if kind.is_some() => {
                 let all = format!("{} {}", inputs.implied_mkfs_options, inputs.mkfs_options);
                 mkfs_options::apply(&all, &mut root_ext4)?;
             }
             // What a release implies is for ext4 alone; how far it may grow the user says.
-            Some(other) if inputs.implied_mkfs_options.contains("resize=") => {
+            other if inputs.implied_mkfs_options.contains("resize=") => {
                 mkfs_options::none(inputs.implied_mkfs_options, other)?;
             }
-            Some(other) => mkfs_options::none(inputs.mkfs_options, other)?,
+            other => mkfs_options::none(inputs.mkfs_options, other)?,
         }
         let (seed, epoch) = (inputs.seed.to_owned(), inputs.epoch);
         Ok(Self { file, config, root_ext4, seed, epoch })

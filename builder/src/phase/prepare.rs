@@ -132,7 +132,8 @@ fn check_disk(
     let whole = |size| if by_loop { disk.need_whole_volumes(size) } else { Ok(()) };
     if by_loop {
         disk.need_loop()?;
-        let stands_in = disk.has("erofs") || disk.has("squashfs");
+        let stands_in =
+            ["erofs", "squashfs", "ext3", "ext2"].into_iter().any(|kind| disk.has(kind));
         let mounted = |kind: &&str| disk.has(kind) || *kind == "ext4" && stands_in;
         let kinds: Vec<_> = ["ext4", "xfs", "btrfs"].into_iter().filter(mounted).collect();
         crate::materialise::loop_disk::host::check_kernel(&kinds)?;

@@ -229,7 +229,11 @@ impl<'a> LoopImage<'a> {
             FsKind::Xfs => c"nouuid",
             _ => c"",
         };
-        let kind = filesystem.kind.fstab_name();
+        // One driver is for all of that family, and every kernel knows it by this name.
+        let kind = match filesystem.kind {
+            FsKind::Ext4(_) => "ext4",
+            ref other => other.fstab_name(),
+        };
         let point = below(Path::new("/stage"), point);
         self.mounts
             .mount_below(self.place.path(), device, kind, options, &point)

@@ -4,6 +4,7 @@ use super::super::alloc::{Allocator, Extent};
 use super::Ext4Error;
 use super::Fields;
 use super::checksum::Sealer;
+use super::lie::Lie;
 
 const MAGIC: u64 = 0xf30a;
 const HEADER: u64 = 12;
@@ -12,15 +13,6 @@ const ENTRY: u64 = 12;
 const ROOT: usize = 4;
 /// The most blocks of one extent.
 pub(super) const LONGEST: u64 = 32_768;
-
-/// A finished tree.
-#[derive(Debug)]
-pub(super) struct ExtentTree {
-    /// What the inode holds.
-    pub(super) root: [u8; 60],
-    /// The other nodes: block and content, ascending.
-    pub(super) nodes: Vec<(u64, Vec<u8>)>,
-}
 
 /// Entries of a node of its own.
 fn per_node(block: u64) -> u64 {
@@ -44,7 +36,7 @@ pub(super) fn build(
     block: u64,
     sealer: Sealer,
     allocator: &mut Allocator,
-) -> Result<ExtentTree, Ext4Error> {
+) -> Result<Lie, Ext4Error> {
     let mut level: Vec<(u64, [u8; 12])> = extents.iter().map(leaf).collect();
     let (mut depth, mut nodes) = (0, Vec::new());
     let most = per_node(block);
@@ -71,7 +63,7 @@ pub(super) fn build(
     fill(&mut root, &level, 4, depth);
     let mut bytes = [0; 60];
     bytes.copy_from_slice(root.get());
-    Ok(ExtentTree { root: bytes, nodes })
+    Ok(Lie { root: bytes, nodes })
 }
 
 fn fill(node: &mut Fields, entries: &[(u64, [u8; 12])], most: u64, depth: u64) {

@@ -3,9 +3,10 @@
 //! inode tables of sixteen groups together.
 
 use std::ops::Range;
+use std::slice;
 
 use super::super::layout::Ext4Options;
-use super::extents;
+use super::lie::Finding;
 use super::usage::Ext4Usage;
 
 /// Groups that keep their metadata together.
@@ -53,6 +54,8 @@ pub(super) struct Geometry {
     pub(super) flex: u64,
     /// Blocks of the journal, or 0.
     pub(super) journal: u64,
+    /// How inodes find their blocks.
+    pub(super) finding: Finding,
     /// One for each group.
     pub(super) places: Vec<Place>,
     /// All of its own blocks but journal and reserve's index, ascending.
@@ -127,6 +130,7 @@ impl Geometry {
             reserve,
             flex: if features.has("flex_bg") { FLEX } else { 1 },
             journal: if features.has("has_journal") { journal(blocks, block, options) } else { 0 },
+            finding: Finding::of(features),
             places: Vec::new(),
             reserved: Vec::new(),
             available: 0,
@@ -170,7 +174,8 @@ impl Geometry {
         }
         let taken: u64 = self.reserved.iter().map(|range| range.end - range.start).sum();
         let own =
-            self.journal + extent_nodes(self.journal, 1, self.block) + u64::from(self.reserve > 0);
+            self.journal + self.finding.nodes(slice::from_ref(&(0..self.journal)), self.block);
+        let own = own + u64::from(self.reserve > 0);
         self.available = (self.blocks - self.first).checked_sub(taken + own)?;
         Some(self)
     }
@@ -209,12 +214,6 @@ impl Geometry {
     pub(super) fn holds(&self, usage: &Ext4Usage) -> bool {
         self.available >= usage.blocks && self.inodes() >= usage.inodes
     }
-}
-
-/// The most nodes that the extents of `blocks` blocks in `runs` runs need. A run is cut
-/// where a group's head, or metadata of several groups, lie in its way.
-pub(super) fn extent_nodes(blocks: u64, runs: u64, block: u64) -> u64 {
-    extents::nodes(runs + 2 * (blocks / extents::LONGEST.min(8 * block)) + 2, block)
 }
 
 /// Blocks of the journal: at most a quarter of the file system.

@@ -1,10 +1,10 @@
-//! Writes ext4, after the kernel's description of the format ("ext4 Data Structures and
+//! Writes ext4, and ext3 and ext2, which are what is left of it without their features, after the kernel's description of the format ("ext4 Data Structures and
 //! Algorithms") and by the rules of mke2fs(8) for sizes.
 //!
 //! ```text
 //! geometry   the numbers of a size: groups, tables, the reserve for growth
 //! draft      inodes and what each of them needs       directory, hash, xattr, acl
-//! plan       a place for everything                   extents, groups, growth, journal
+//! plan       a place for everything                   lie, extents, indirect, groups, growth, journal
 //! emit       the bytes, in ascending order            superblock, inode, checksum
 //! ```
 //!
@@ -26,8 +26,10 @@ mod geometry;
 mod groups;
 mod growth;
 mod hash;
+mod indirect;
 mod inode;
 mod journal;
+mod lie;
 mod plan;
 mod superblock;
 mod usage;
@@ -277,6 +279,9 @@ fn check_options(options: &Ext4Options) -> Result<(), Ext4Error> {
     let features = &options.features;
     if features.has("metadata_csum_seed") && !features.has("metadata_csum") {
         return Err(Ext4Error::Features("metadata_csum_seed without metadata_csum"));
+    }
+    if features.has("64bit") && !features.has("extent") {
+        return Err(Ext4Error::Features("64bit without extent"));
     }
     if features.has("project") && inode == 128 {
         return Err(Ext4Error::Features("project with inodes of 128 bytes"));

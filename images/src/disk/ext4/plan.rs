@@ -8,6 +8,7 @@ use super::extents;
 use super::geometry::Geometry;
 use super::groups::Groups;
 use super::inode::{EXTENTS, FIRST, INDEX, Inode, JOURNAL, RESIZE, ROOT};
+use super::lie::Finding;
 use super::superblock::{SUPERBLOCK, Superblock};
 use super::{Ext4Error, growth, journal, xattr};
 use crate::tree::Entry;
@@ -126,7 +127,7 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Gives an inode its extents and writes their nodes.
+    /// Gives an inode its blocks and writes down where they lie.
     fn lie(
         &mut self,
         inode: &mut Inode,
@@ -136,9 +137,10 @@ impl<'a> Plan<'a> {
         allocator: &mut Allocator,
     ) -> Result<(), Ext4Error> {
         let sealer = self.draft.format.sealer;
-        let tree = extents::build(list, ino, self.geometry.block, sealer, allocator)?;
+        let finding = self.geometry.finding;
+        let tree = finding.build(list, ino, self.geometry.block, sealer, allocator)?;
         inode.block = tree.root;
-        inode.flags |= EXTENTS;
+        inode.flags |= if finding == Finding::Extents { EXTENTS } else { 0 };
         inode.blocks += blocks + offset_of(tree.nodes.len());
         for (block, node) in tree.nodes {
             self.write(block, node);

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ExtKind;
+
 /// The three words of the superblock that say what is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ext4Features {
@@ -16,8 +18,7 @@ pub struct Ext4Features {
 impl Default for Ext4Features {
     /// Those of e2fsprogs 1.45 to 1.47.0, which every GRUB since 2.02 can read.
     fn default() -> Self {
-        let none = Self { compatible: 0, incompatible: 0, read_only: 0 };
-        FEATURES.iter().filter(|row| row.default).fold(none, |all, row| all.switch(row, true))
+        Self::only(|row| row.default)
     }
 }
 
@@ -59,7 +60,7 @@ const FEATURES: &[Row] = &[
     row(&["orphan_file"], Word::Compatible, 0x1000, false, Can::Off),
     row(&["filetype"], Word::Incompatible, 0x2, true, Can::On),
     row(&["meta_bg"], Word::Incompatible, 0x10, false, Can::Off),
-    row(&["extent", "extents"], Word::Incompatible, 0x40, true, Can::On),
+    row(&["extent", "extents"], Word::Incompatible, 0x40, true, Can::Either),
     row(&["64bit"], Word::Incompatible, 0x80, true, Can::Either),
     row(&["mmp"], Word::Incompatible, 0x100, false, Can::Off),
     row(&["flex_bg"], Word::Incompatible, 0x200, true, Can::Either),
@@ -74,7 +75,7 @@ const FEATURES: &[Row] = &[
     row(&["huge_file"], Word::ReadOnly, 0x8, true, Can::Either),
     row(&["uninit_bg", "uninit_groups"], Word::ReadOnly, 0x10, false, Can::Off),
     row(&["dir_nlink"], Word::ReadOnly, 0x20, true, Can::Either),
-    row(&["extra_isize"], Word::ReadOnly, 0x40, true, Can::On),
+    row(&["extra_isize"], Word::ReadOnly, 0x40, true, Can::Either),
     row(&["quota"], Word::ReadOnly, 0x100, false, Can::Off),
     row(&["bigalloc"], Word::ReadOnly, 0x200, false, Can::Off),
     row(&["metadata_csum"], Word::ReadOnly, 0x400, true, Can::Either),
@@ -82,7 +83,28 @@ const FEATURES: &[Row] = &[
     row(&["verity"], Word::ReadOnly, 0x8000, false, Can::Either),
 ];
 
+/// What an ext2 has, as mke2fs has it; an ext3 has a journal beside.
+const EXT2: [&str; 6] =
+    ["ext_attr", "resize_inode", "dir_index", "filetype", "sparse_super", "large_file"];
+
 impl Ext4Features {
+    /// Those of a file system of that kind.
+    pub fn of(kind: ExtKind) -> Self {
+        match kind {
+            ExtKind::Ext2 => Self::only(|row| row.names.iter().any(|name| EXT2.contains(name))),
+            ExtKind::Ext3 => Self {
+                compatible: Self::of(ExtKind::Ext2).compatible | 0x4,
+                ..Self::of(ExtKind::Ext2)
+            },
+            ExtKind::Ext4 => Self::default(),
+        }
+    }
+
+    fn only(wanted: impl Fn(&Row) -> bool) -> Self {
+        let none = Self { compatible: 0, incompatible: 0, read_only: 0 };
+        FEATURES.iter().filter(|row| wanted(row)).fold(none, |all, row| all.switch(row, true))
+    }
+
     /// Whether a feature that this crate writes is on; false for others.
     pub fn has(&self, name: &str) -> bool {
         find(name).is_some_and(|row| self.word(row.word) & row.bit != 0)
@@ -149,6 +171,10 @@ mod tests {
         let usual = Ext4Features::default();
         let words = (usual.compatible, usual.incompatible, usual.read_only);
         assert_eq!(words, (0x3c, 0x2c2, 0x46b));
+        for (kind, expected) in [(ExtKind::Ext2, (0x38, 2, 3)), (ExtKind::Ext3, (0x3c, 2, 3))] {
+            let older = Ext4Features::of(kind);
+            assert_eq!((older.compatible, older.incompatible, older.read_only), expected);
+        }
     }
 
     #[test]
@@ -158,7 +184,7 @@ mod tests {
         assert!(!other.has("64bit") && other.has("large_dir") && !other.has("metadata_csum"));
         assert_eq!(other.changed("64bit,metadata_csum,^large_dir"), Ok(usual));
         for (list, refused) in
-            [("64bit,bigalloc", "bigalloc"), ("^extents", "^extents"), ("nonsense", "nonsense")]
+            [("64bit,bigalloc", "bigalloc"), ("^filetype", "^filetype"), ("nonsense", "nonsense")]
         {
             assert_eq!(usual.changed(list), Err(refused.to_owned()));
         }

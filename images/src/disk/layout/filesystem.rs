@@ -44,7 +44,7 @@ pub enum On {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum FsKind {
-    /// ext4.
+    /// ext4, ext3 or ext2.
     Ext4(Ext4Options),
     /// xfs, version 5.
     Xfs,
@@ -64,7 +64,7 @@ impl FsKind {
     /// The type's name in `/etc/fstab`.
     pub fn fstab_name(&self) -> &'static str {
         match self {
-            Self::Ext4(_) => "ext4",
+            Self::Ext4(options) => options.kind.name(),
             Self::Xfs => "xfs",
             Self::Vfat(_) => "vfat",
             Self::Swap => "swap",
@@ -75,9 +75,47 @@ impl FsKind {
     }
 }
 
-/// How to make an ext4. What is left out is as mke2fs(8) has it.
+/// Which of the three file systems of one family it is: what fstab says, and which features it
+/// has if nobody says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExtKind {
+    /// Without a journal.
+    Ext2,
+    /// With a journal.
+    Ext3,
+    /// With extents and more.
+    #[default]
+    Ext4,
+}
+
+impl ExtKind {
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Ext2, Self::Ext3, Self::Ext4].into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Its name in `/etc/fstab`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext2 => "ext2",
+            Self::Ext3 => "ext3",
+            Self::Ext4 => "ext4",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+    fn is_ext4(&self) -> bool {
+        *self == Self::Ext4
+    }
+}
+
+/// How to make an ext4, ext3 or ext2. What is left out is as mke2fs(8) has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ext4Options {
+    /// Which of them.
+    #[serde(default, skip_serializing_if = "ExtKind::is_ext4")]
+    pub kind: ExtKind,
     /// Bytes of a block: 1024, 2048 or 4096 (`-b`).
     pub block_size: u32,
     /// Bytes of an inode: a power of two from 128 to a block (`-I`). Times of files in
@@ -106,6 +144,7 @@ impl Default for Ext4Options {
     /// What diskimage-builder gives a root file system: `-i 4096 -J size=64`.
     fn default() -> Self {
         Self {
+            kind: ExtKind::Ext4,
             block_size: 4096,
             inode_size: 256,
             inode_ratio: 4096,
@@ -116,6 +155,13 @@ impl Default for Ext4Options {
             hash_seed: None,
             features: Ext4Features::default(),
         }
+    }
+}
+
+impl Ext4Options {
+    /// The usual ones of a file system of that kind.
+    pub fn of(kind: ExtKind) -> Self {
+        Self { kind, features: Ext4Features::of(kind), ..Self::default() }
     }
 }
 

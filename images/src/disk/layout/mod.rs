@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::LayoutError;
 pub use ext4_features::Ext4Features;
-pub use filesystem::{Ext4Options, Filesystem, FsKind, On, VfatOptions};
+pub use filesystem::{Ext4Options, ExtKind, Filesystem, FsKind, On, VfatOptions};
 pub use ids::{derived_u32, derived_uuid, derived_volume_id};
 pub use table::{Partition, PartitionKind, Table, mbr_type, type_guid};
 pub use volume::{LogicalVolume, PHYSICAL_START, PhysicalVolume, Segment, VolumeGroup};

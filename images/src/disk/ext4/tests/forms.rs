@@ -36,12 +36,12 @@ fn features(list: &str) -> Ext4Options {
 }
 
 /// The tree that our own reader finds, which shares no code with the writer.
-fn read(path: &Path) -> Tree {
+pub(super) fn read(path: &Path) -> Tree {
     let disk: std::sync::Arc<dyn Medium> = std::sync::Arc::new(RawFile::open(path).unwrap());
     System::whole(&disk, Format::Ext).unwrap().tree(b"").unwrap()
 }
 
-fn check(tree: &Tree, options: Ext4Options, len: u64, path: &Path) {
+pub(super) fn check(tree: &Tree, options: Ext4Options, len: u64, path: &Path) {
     image(tree, len, options, path).unwrap();
     if have("e2fsck") {
         run("e2fsck", &["-fn", path.to_str().unwrap()]);

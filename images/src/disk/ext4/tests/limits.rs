@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::disk::alloc::Allocator;
+use crate::disk::ext4::lie::Finding;
 use crate::disk::layout::Ext4Features;
 
 #[test]
@@ -15,6 +16,8 @@ fn one_file_fills_what_is_available() {
             ..Ext4Options::default()
         },
         Ext4Options { block_size: 1024, inode_size: 1024, ..Ext4Options::default() },
+        Ext4Options::of(ExtKind::Ext3),
+        Ext4Options { block_size: 1024, ..Ext4Options::of(ExtKind::Ext2) },
     ] {
         for mib in [20, 200, 2048, 2500, 4096, 10_000, 70_000] {
             let g = Geometry::new(mib * MIB, &options).unwrap();
@@ -24,12 +27,16 @@ fn one_file_fills_what_is_available() {
             // All that is left when the journal has its extents and the reserve its index.
             let own = u64::from(g.reserve > 0);
             allocator.extend(&mut extents, 0, own + g.journal + g.available).unwrap();
-            let nodes = geometry::extent_nodes(g.journal, 1, g.block);
+            let nodes = g.finding.nodes(std::slice::from_ref(&(0..g.journal)), g.block);
             allocator.extend(&mut extents, 0, nodes).unwrap();
             assert!(allocator.one().is_err(), "{mib}");
             let count = u64::try_from(extents.len()).unwrap();
-            let most = extents::nodes(count, g.block);
-            let bound = geometry::extent_nodes(own + g.journal + g.available, 1, g.block);
+            let all = 0..own + g.journal + g.available;
+            let bound = g.finding.nodes(std::slice::from_ref(&all), g.block);
+            let most = match g.finding {
+                Finding::Extents => extents::nodes(count, g.block),
+                Finding::Numbers => bound,
+            };
             assert!(most <= bound, "{mib}: {most} of {bound}");
         }
     }
