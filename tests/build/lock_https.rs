@@ -46,13 +46,13 @@ server.serve_forever()
 "#;
 
 /// The server, which ends with the test.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Server {
-    fn start(env: &TestEnv, authority: &Authority) -> Result<Self> {
+    pub(crate) fn start(env: &TestEnv, authority: &Authority) -> Result<Self> {
         let (certificate, key) = authority.give(&["IP:127.0.0.1"])?;
         let child = Command::new("python3")
             .args(["-c", SERVER])

@@ -30,6 +30,7 @@ mod layout;
 mod lock;
 mod lock_bases;
 mod lock_https;
+mod lock_managers;
 mod lvm;
 mod memory;
 mod offline;
