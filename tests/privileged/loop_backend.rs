@@ -21,7 +21,7 @@ pub(crate) const CASES: &[crate::Case] = &[
     ("loop_backend::an_image_is_verified", verified),
     ("loop_backend::a_full_output_directory_is_named", full_output),
     ("loop_backend::sigkill_at_any_moment_leaves_nothing", killed),
-    ("loop_backend::boots_by_bios", boots_by_bios),
+    ("loop_backend::full_boots_by_bios", boots_by_bios),
     ("loop_backend::boots_by_uefi", boots_by_uefi),
     ("loop_backend::full_a_finished_tree_boots", finished_tree_boots),
 ];
