@@ -76,7 +76,7 @@ fn packages_of_pip_and_dnf_are_locked() -> Result<()> {
             "#!/bin/bash\nset -eu\n\
              dnf -y --installroot=/opt/dnf --releasever=1 --setopt=reposdir=/nowhere --setopt=cachedir=/tmp/dnf \
              --repofrompath=fixture,{}/rpms --nogpgcheck install by-dnf\n\
-             rm -rf /opt/dnf/var /var/log/dnf* /var/log/hawkey.log\n\
+             rm -rf /opt/dnf/root /opt/dnf/var /var/log/dnf* /var/log/hawkey.log\n\
              python3 -m pip install --no-compile --target /opt/pip --index-url {}/simple/ by-pip\n",
             web.address, server.address
         ),

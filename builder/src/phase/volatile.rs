@@ -10,6 +10,13 @@ pub(super) fn paths() -> Vec<String> {
         "var/cache/apt/archives/*.deb",
         "var/lib/apt/lists/*",
         "var/lib/systemd/catalog/database",
+        // What SQLite keeps in memory that several share; it is made of the database again.
+        "usr/lib/sysimage/rpm/rpmdb.sqlite-shm",
+        "var/lib/rpm/rpmdb.sqlite-shm",
+        "var/log/dnf.*",
+        "var/log/hawkey.log",
+        "var/log/zypp/*",
+        "var/log/zypper.log",
         "var/cache/man/*",
         "root/.cache",
         "root/.bash_history",
