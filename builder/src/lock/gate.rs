@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use goldsmith_images::exchange::{Authority, Server, serve};
-use goldsmith_runtime::{MountPlan, MountSource, Network, SandboxPlan};
+use goldsmith_runtime::{MountPlan, MountSource, Network, Privilege, SandboxPlan};
 
 use super::Lock;
 use super::tape::Tape;
@@ -35,6 +35,12 @@ const AUTHORITIES: [&str; 7] = [
     "NODE_EXTRA_CA_CERTS",
     "CARGO_HTTP_CAINFO",
 ];
+
+/// Where libcurl finds authorities that is built for the Red Hat family, whatever variables say: its
+/// dnf takes none.
+const RED_HAT: &str = "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem";
+/// The same for Debian's. It is the tools container's alone: hooks install what writes it in an image.
+const DEBIAN: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// The proxy of one sandbox.
 #[derive(Debug)]
@@ -99,6 +105,13 @@ impl Lock {
         let apt = format!(
             "Acquire::http::Proxy \"{proxy}\";\nAcquire::https::Proxy \"{proxy}\";\nAcquire::https::CAInfo \"{pem}\";\nAcquire::Check-Valid-Until \"{current}\";\nAcquire::Check-Date \"{current}\";\n"
         );
+        let is_host_phase = plan.privilege == Privilege::Mounting;
+        let bundles = [Some(RED_HAT), Some(DEBIAN).filter(|_| is_host_phase)];
+        plan.mounts.extend(bundles.into_iter().flatten().map(|target| MountPlan {
+            target: target.into(),
+            source: MountSource::Text(self.authority.pem().to_owned()),
+            read_only: true,
+        }));
         for (name, text) in [
             ("authority.pem", self.authority.pem().to_owned()),
             ("apt.conf", apt),
