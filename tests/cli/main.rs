@@ -156,7 +156,7 @@ fn the_personality_takes_diskimage_builders_options() -> Result<()> {
     let version = env.run_as("disk-image-create", &["--version"])?;
     ensure!(version.stdout.trim() == env!("CARGO_PKG_VERSION"), "{version:?}");
     for (words, named) in [
-        (["--mkfs-options", "-O ^extents"], "-O ^extents cannot be written"),
+        (["--mkfs-options", "-O ^filetype"], "-O ^filetype cannot be written"),
         (["--qemu-img-options", "compat=0.10"], "compat=0.10 cannot be written"),
     ] {
         let ran = env.run_as("disk-image-create", &[&words[..], &["-n", "fake-os"]].concat())?;
