@@ -9,9 +9,9 @@ use super::super::layout::{Ext4Options, Filesystem};
 use super::super::sink::{len_of, offset_of};
 use super::super::view::{Item, Node, View, display, kind};
 use super::Fields;
+use super::block_map::Mapping;
 use super::directory::{Child, DIRECTORY, Directory, Format};
 use super::inode::{FIRST, ROOT, can_say, room};
-use super::lie::Finding;
 use super::xattr::{Stored, store};
 use super::{Ext4Error, Ext4Usage, checksum, superblock};
 use crate::tree::Entry;
@@ -161,15 +161,15 @@ impl<'a> Draft<'a> {
             Node::File { size } => {
                 let read = |source| Ext4Error::Read { path: display(&entry.path), source };
                 let large = || Ext4Error::FileSize { path: item.display(), size };
-                let finding = Finding::of(&options.features);
-                if size.div_ceil(self.format.block) > finding.most(self.format.block) {
+                let mapping = Mapping::of(&options.features);
+                if size.div_ceil(self.format.block) > mapping.most(self.format.block) {
                     return Err(large());
                 }
                 let runs = view.tree.runs(entry, size).map_err(read)?;
                 // Without extents holes count, too.
-                let counted: u64 = match finding {
-                    Finding::Extents => runs.iter().map(|run| run.end - run.start).sum(),
-                    Finding::Numbers => size,
+                let counted: u64 = match mapping {
+                    Mapping::Extents => runs.iter().map(|run| run.end - run.start).sum(),
+                    Mapping::Indirect => size,
                 };
                 if counted / 512 > MOST_SECTORS && !options.features.has("huge_file") {
                     return Err(large());
@@ -221,7 +221,7 @@ impl<'a> Draft<'a> {
     /// Checks numbers of links, and sums up what everything needs.
     fn settle(&mut self, options: &Ext4Options) -> Result<(), Ext4Error> {
         let many = options.features.has("dir_nlink") && self.format.index;
-        let (finding, block) = (Finding::of(&options.features), self.format.block);
+        let (mapping, block) = (Mapping::of(&options.features), self.format.block);
         let mut blocks = 0;
         for inode in &mut self.inodes {
             let path = || inode.entry.map_or_else(String::new, |entry| display(&entry.path));
@@ -237,13 +237,13 @@ impl<'a> Draft<'a> {
                 Content::Directory(directory) => {
                     let own = self.format.count(directory);
                     let own = own.ok_or_else(|| Ext4Error::DirectorySize { path: path() })?;
-                    own + finding.nodes(slice::from_ref(&(0..own)), block)
+                    own + mapping.nodes(slice::from_ref(&(0..own)), block)
                 }
                 Content::File { runs, .. } => {
                     let whole = |run: &Range<u64>| run.start / block..run.end.div_ceil(block);
                     let runs: Vec<_> = runs.iter().map(whole).collect();
                     let own: u64 = runs.iter().map(|run| run.end - run.start).sum();
-                    own + finding.nodes(&runs, block)
+                    own + mapping.nodes(&runs, block)
                 }
                 Content::Link(target) => u64::from(target.len() > SHORT_LINK),
                 Content::Inode(_) => 0,

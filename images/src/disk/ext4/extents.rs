@@ -3,8 +3,8 @@
 use super::super::alloc::{Allocator, Extent};
 use super::Ext4Error;
 use super::Fields;
+use super::block_map::BlockMap;
 use super::checksum::Sealer;
-use super::lie::Lie;
 
 const MAGIC: u64 = 0xf30a;
 const HEADER: u64 = 12;
@@ -36,7 +36,7 @@ pub(super) fn build(
     block: u64,
     sealer: Sealer,
     allocator: &mut Allocator,
-) -> Result<Lie, Ext4Error> {
+) -> Result<BlockMap, Ext4Error> {
     let mut level: Vec<(u64, [u8; 12])> = extents.iter().map(leaf).collect();
     let (mut depth, mut nodes) = (0, Vec::new());
     let most = per_node(block);
@@ -63,7 +63,7 @@ pub(super) fn build(
     fill(&mut root, &level, 4, depth);
     let mut bytes = [0; 60];
     bytes.copy_from_slice(root.get());
-    Ok(Lie { root: bytes, nodes })
+    Ok(BlockMap { root: bytes, nodes })
 }
 
 fn fill(node: &mut Fields, entries: &[(u64, [u8; 12])], most: u64, depth: u64) {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::slice;
 
 use super::super::layout::Ext4Options;
-use super::lie::Finding;
+use super::block_map::Mapping;
 use super::usage::Ext4Usage;
 
 /// Groups that keep their metadata together.
@@ -55,7 +55,7 @@ pub(super) struct Geometry {
     /// Blocks of the journal, or 0.
     pub(super) journal: u64,
     /// How inodes find their blocks.
-    pub(super) finding: Finding,
+    pub(super) mapping: Mapping,
     /// One for each group.
     pub(super) places: Vec<Place>,
     /// All of its own blocks but journal and reserve's index, ascending.
@@ -130,7 +130,7 @@ impl Geometry {
             reserve,
             flex: if features.has("flex_bg") { FLEX } else { 1 },
             journal: if features.has("has_journal") { journal(blocks, block, options) } else { 0 },
-            finding: Finding::of(features),
+            mapping: Mapping::of(features),
             places: Vec::new(),
             reserved: Vec::new(),
             available: 0,
@@ -174,7 +174,7 @@ impl Geometry {
         }
         let taken: u64 = self.reserved.iter().map(|range| range.end - range.start).sum();
         let own =
-            self.journal + self.finding.nodes(slice::from_ref(&(0..self.journal)), self.block);
+            self.journal + self.mapping.nodes(slice::from_ref(&(0..self.journal)), self.block);
         let own = own + u64::from(self.reserve > 0);
         self.available = (self.blocks - self.first).checked_sub(taken + own)?;
         Some(self)

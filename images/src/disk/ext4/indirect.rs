@@ -7,7 +7,7 @@ use super::super::alloc::{Allocator, Extent};
 use super::super::sink::len_of;
 use super::Ext4Error;
 use super::Fields;
-use super::lie::Lie;
+use super::block_map::BlockMap;
 
 /// Numbers of blocks in the inode.
 const DIRECT: u64 = 12;
@@ -62,7 +62,7 @@ pub(super) fn build(
     extents: &[Extent],
     block: u64,
     allocator: &mut Allocator,
-) -> Result<Lie, Ext4Error> {
+) -> Result<BlockMap, Ext4Error> {
     let mut root = Fields::new(60);
     let mut nodes = Vec::new();
     let direct = 0..DIRECT;
@@ -82,7 +82,7 @@ pub(super) fn build(
     }
     let mut bytes = [0; 60];
     bytes.copy_from_slice(root.get());
-    Ok(Lie { root: bytes, nodes })
+    Ok(BlockMap { root: bytes, nodes })
 }
 
 /// Where the blocks of an extent are listed, counted from the start of `found`, and their numbers.

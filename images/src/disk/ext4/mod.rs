@@ -1,10 +1,11 @@
-//! Writes ext4, and ext3 and ext2, which are what is left of it without their features, after the kernel's description of the format ("ext4 Data Structures and
-//! Algorithms") and by the rules of mke2fs(8) for sizes.
+//! Writes ext4, and ext3 and ext2, which are ext4 without some of its features, after the kernel's
+//! description of the format ("ext4 Data Structures and Algorithms") and by the rules of mke2fs(8)
+//! for sizes.
 //!
 //! ```text
 //! geometry   the numbers of a size: groups, tables, the reserve for growth
 //! draft      inodes and what each of them needs       directory, hash, xattr, acl
-//! plan       a place for everything                   lie, extents, indirect, groups, growth, journal
+//! plan       a place for everything                   block_map, extents, indirect, groups, growth, journal
 //! emit       the bytes, in ascending order            superblock, inode, checksum
 //! ```
 //!
@@ -17,6 +18,7 @@
 //! number of inodes to what a group's bitmap can count.
 
 mod acl;
+mod block_map;
 mod checksum;
 mod directory;
 mod draft;
@@ -29,7 +31,6 @@ mod hash;
 mod indirect;
 mod inode;
 mod journal;
-mod lie;
 mod plan;
 mod superblock;
 mod usage;

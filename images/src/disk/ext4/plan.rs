@@ -3,12 +3,12 @@
 use super::super::alloc::{Allocator, Extent};
 use super::super::layout::{Ext4Options, Filesystem};
 use super::super::sink::{len_of, offset_of};
+use super::block_map::Mapping;
 use super::draft::{Content, Draft, Drafted};
 use super::extents;
 use super::geometry::Geometry;
 use super::groups::Groups;
 use super::inode::{EXTENTS, FIRST, INDEX, Inode, JOURNAL, RESIZE, ROOT};
-use super::lie::Finding;
 use super::superblock::{SUPERBLOCK, Superblock};
 use super::{Ext4Error, growth, journal, xattr};
 use crate::tree::Entry;
@@ -137,10 +137,10 @@ impl<'a> Plan<'a> {
         allocator: &mut Allocator,
     ) -> Result<(), Ext4Error> {
         let sealer = self.draft.format.sealer;
-        let finding = self.geometry.finding;
-        let tree = finding.build(list, ino, self.geometry.block, sealer, allocator)?;
+        let mapping = self.geometry.mapping;
+        let tree = mapping.build(list, ino, self.geometry.block, sealer, allocator)?;
         inode.block = tree.root;
-        inode.flags |= if finding == Finding::Extents { EXTENTS } else { 0 };
+        inode.flags |= if mapping == Mapping::Extents { EXTENTS } else { 0 };
         inode.blocks += blocks + offset_of(tree.nodes.len());
         for (block, node) in tree.nodes {
             self.write(block, node);

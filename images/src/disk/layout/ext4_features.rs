@@ -92,10 +92,10 @@ impl Ext4Features {
     pub fn of(kind: ExtKind) -> Self {
         match kind {
             ExtKind::Ext2 => Self::only(|row| row.names.iter().any(|name| EXT2.contains(name))),
-            ExtKind::Ext3 => Self {
-                compatible: Self::of(ExtKind::Ext2).compatible | 0x4,
-                ..Self::of(ExtKind::Ext2)
-            },
+            ExtKind::Ext3 => {
+                let names = |row: &Row| row.names.iter().any(|name| EXT2.contains(name));
+                Self::only(|row| names(row) || row.names.contains(&"has_journal"))
+            }
             ExtKind::Ext4 => Self::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::disk::alloc::Allocator;
-use crate::disk::ext4::lie::Finding;
+use crate::disk::ext4::block_map::Mapping;
 use crate::disk::layout::Ext4Features;
 
 #[test]
@@ -27,15 +27,15 @@ fn one_file_fills_what_is_available() {
             // All that is left when the journal has its extents and the reserve its index.
             let own = u64::from(g.reserve > 0);
             allocator.extend(&mut extents, 0, own + g.journal + g.available).unwrap();
-            let nodes = g.finding.nodes(std::slice::from_ref(&(0..g.journal)), g.block);
+            let nodes = g.mapping.nodes(std::slice::from_ref(&(0..g.journal)), g.block);
             allocator.extend(&mut extents, 0, nodes).unwrap();
             assert!(allocator.one().is_err(), "{mib}");
             let count = u64::try_from(extents.len()).unwrap();
             let all = 0..own + g.journal + g.available;
-            let bound = g.finding.nodes(std::slice::from_ref(&all), g.block);
-            let most = match g.finding {
-                Finding::Extents => extents::nodes(count, g.block),
-                Finding::Numbers => bound,
+            let bound = g.mapping.nodes(std::slice::from_ref(&all), g.block);
+            let most = match g.mapping {
+                Mapping::Extents => extents::nodes(count, g.block),
+                Mapping::Indirect => bound,
             };
             assert!(most <= bound, "{mib}: {most} of {bound}");
         }

@@ -10,25 +10,25 @@ use super::{Ext4Error, extents, indirect};
 
 /// How an inode finds its blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum Mapping {
     /// By a tree of extents.
     Extents,
-    /// By the number of each.
-    Numbers,
+    /// By the number of each, in the inode and in indirect blocks.
+    Indirect,
 }
 
 /// What an inode has of where its blocks lie, and what else there is to it.
 #[derive(Debug)]
-pub(super) struct Lie {
+pub(super) struct BlockMap {
     /// What the inode holds.
     pub(super) root: [u8; 60],
     /// The other nodes: block and content.
     pub(super) nodes: Vec<(u64, Vec<u8>)>,
 }
 
-impl Finding {
+impl Mapping {
     pub(super) fn of(features: &Ext4Features) -> Self {
-        if features.has("extent") { Self::Extents } else { Self::Numbers }
+        if features.has("extent") { Self::Extents } else { Self::Indirect }
     }
 
     /// The most blocks of a file of blocks of `block` bytes, holes included: numbers of blocks
@@ -36,7 +36,7 @@ impl Finding {
     pub(super) fn most(self, block: u64) -> u64 {
         match self {
             Self::Extents => u64::from(u32::MAX),
-            Self::Numbers => indirect::most(block),
+            Self::Indirect => indirect::most(block),
         }
     }
 
@@ -49,7 +49,7 @@ impl Finding {
                 let cuts = 2 * (blocks / extents::LONGEST.min(8 * block)) + 2;
                 extents::nodes(offset_of(runs.len()) + cuts, block)
             }
-            Self::Numbers => indirect::nodes(runs, block),
+            Self::Indirect => indirect::nodes(runs, block),
         }
     }
 
@@ -61,10 +61,10 @@ impl Finding {
         block: u64,
         sealer: Sealer,
         allocator: &mut Allocator,
-    ) -> Result<Lie, Ext4Error> {
+    ) -> Result<BlockMap, Ext4Error> {
         match self {
             Self::Extents => extents::build(list, ino, block, sealer, allocator),
-            Self::Numbers => indirect::build(list, block, allocator),
+            Self::Indirect => indirect::build(list, block, allocator),
         }
     }
 }
