@@ -7,7 +7,7 @@ use goldsmith_images::disk::layout::Ext4Options;
 use crate::error::{Failure, Kind, Result};
 
 /// What is said when an option is refused.
-const HINT: &str = "taken are -b, -i, -I, -J size=, -m, -N, -O FEATURES, -E resize=, hash_seed= \
+const HINT: &str = "taken are -b, -i, -I, -j, -J size=, -m, -N, -O FEATURES, -E resize=, hash_seed= \
     and what changes nothing; --root-label and the node's uuid name the file system";
 
 /// What diskimage-builder puts before them from the environment of its command line.
@@ -78,7 +78,7 @@ pub(super) fn none(text: &str, kind: &str) -> Result<()> {
     }
     let message = format!("--mkfs-options: {text} cannot be written: the root is {kind}");
     Err(Failure::new(Kind::Configuration, message)
-        .hint("options, --max-online-resize among them, are taken for ext4 alone"))
+        .hint("options, --max-online-resize among them, are taken for ext4, ext3 and ext2 alone"))
 }
 
 /// An option that has one value.

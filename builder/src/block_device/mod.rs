@@ -165,16 +165,14 @@ impl Plan {
         let journal_mib = Some(inputs.journal_mib).filter(|_| kind == Some(ExtKind::Ext4));
         let mut root_ext4 =
             Ext4Options { journal_mib, ..Ext4Options::of(kind.unwrap_or_default()) };
-        match root {
-            _ if kind.is_some() => {
-                let all = format!("{} {}", inputs.implied_mkfs_options, inputs.mkfs_options);
-                mkfs_options::apply(&all, &mut root_ext4)?;
-            }
-            // What a release implies is for ext4 alone; how far it may grow the user says.
-            other if inputs.implied_mkfs_options.contains("resize=") => {
-                mkfs_options::none(inputs.implied_mkfs_options, other)?;
-            }
-            other => mkfs_options::none(inputs.mkfs_options, other)?,
+        if kind.is_some() {
+            let all = format!("{} {}", inputs.implied_mkfs_options, inputs.mkfs_options);
+            mkfs_options::apply(&all, &mut root_ext4)?;
+        } else if inputs.implied_mkfs_options.contains("resize=") {
+            // What a release implies is for that family alone; how far it may grow the user says.
+            mkfs_options::none(inputs.implied_mkfs_options, root)?;
+        } else {
+            mkfs_options::none(inputs.mkfs_options, root)?;
         }
         let (seed, epoch) = (inputs.seed.to_owned(), inputs.epoch);
         Ok(Self { file, config, root_ext4, seed, epoch })
