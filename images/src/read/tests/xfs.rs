@@ -251,6 +251,10 @@ fn what_the_kernel_writes_is_read() {
         let error = System::whole(&disk, Format::Xfs).unwrap_err();
         let SystemError::Volume { source, .. } = error else { panic!("{error}") };
         assert!(source.to_string().contains("was not unmounted"), "{source}");
+        // Who looks for a root is told; there is none.
+        let system = System::find(&disk).unwrap();
+        let nothing = system.nothing("a root").to_string();
+        assert!(!system.has_root() && nothing.contains("was not unmounted"), "{nothing}");
     }
 }
 
