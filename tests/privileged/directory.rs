@@ -19,6 +19,9 @@ os.mknod('dev/sda', 0o660 | stat.S_IFBLK, os.makedev(8, 0))
 os.chown('dev/sda', 0, 6)
 os.chown('opt/rich/plain', 33, 60000)
 os.setxattr('etc', 'trusted.mine', b'x')
+for name in ['etc/os-release', 'dev/sda', 'opt/rich', 'opt/rich/link']:
+    label = b'system_u:object_r:' + os.path.basename(name).encode() + b'_t:s0\\0'
+    os.setxattr(name, 'security.selinux', label, follow_symlinks=False)
 os.symlink('nowhere', b'link-\\xff')
 ";
 
