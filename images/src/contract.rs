@@ -16,8 +16,8 @@ mod tests {
     use super::BYTES;
     use crate::disk::layout::{
         DiskLayout, Ext4Options, Filesystem, FsKind, LogicalVolume, MIB, On, Partition,
-        PartitionKind, PhysicalVolume, Segment, Table, VfatOptions, VolumeGroup, derived_u32,
-        derived_uuid, derived_volume_id, mbr_type, type_guid,
+        PartitionKind, PhysicalVolume, Segment, Table, VfatOptions, VolumeGroup, XfsOptions,
+        derived_u32, derived_uuid, derived_volume_id, mbr_type, type_guid,
     };
     use crate::disk::sink::{
         Compression, DiskSink, FixedVhdSink, ImageIdentity, Qcow2Options, Qcow2Sink, RawSink, Tee,
@@ -270,7 +270,7 @@ mod tests {
         let mut sink = RawSink::new(create(&to.join("mbr.raw")), layout.size_bytes).unwrap();
         write(&layout, &system(), &mut sink, &boot).unwrap();
         for (name, layout) in [
-            ("xfs", bare(FsKind::Xfs)),
+            ("xfs", bare(FsKind::Xfs(XfsOptions::default()))),
             ("btrfs", bare(FsKind::Btrfs)),
             ("erofs", bare(FsKind::Erofs)),
             ("4096", sectors()),

@@ -74,6 +74,21 @@ fn full_an_xfs_root_is_written_to() -> Result<()> {
 }
 
 #[test]
+fn full_a_modern_xfs_root_shares_blocks_and_knows_late_times() -> Result<()> {
+    let env = TestEnv::new()?;
+    let probe = XFS.replace(
+        "sync\n",
+        "cp --reflink=always /usr/bin/bash /srv/shared\ncmp /usr/bin/bash /srv/shared\n\
+         touch --date=2100-01-01 /srv/late\ntest \"$(date -r /srv/late +%Y)\" = 2100\nsync\n",
+    );
+    // All that bookworm's GRUB knows.
+    let options = "-m reflink=1,bigtime=1,inobtcount=1 -i sparse=1 -d agcount=8";
+    let disk = image(&env, &probe, "xfs", &["block-device-mbr", "--mkfs-options", options])?;
+    let mut vm = Vm::boot(&disk, "qcow2", None, false)?;
+    vm.expect("\nTHE-ROOT-IS-XFS", Duration::from_secs(300))
+}
+
+#[test]
 fn full_an_ext4_root_grows_beyond_its_reserve() -> Result<()> {
     let env = TestEnv::new()?;
     let words = ["block-device-gpt", "-p", "fdisk", "--max-online-resize", "4000000"];

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use goldsmith_images::disk::layout::{
     DiskLayout, Ext4Options, ExtKind, Filesystem, FsKind, LayoutError, MIB, On, Table, VfatOptions,
-    derived_u32, derived_uuid,
+    XfsOptions, derived_u32, derived_uuid,
 };
 
 use super::config::{Disk, MkfsNode};
 use super::wrong::Wrong;
-use super::{Plan, able, other_options, place};
+use super::{Plan, able, other_options, place, xfs_options};
 use crate::error::{Failure, Kind, Result};
 
 /// Sizes that images have, from 1 GiB to 1 TiB.
@@ -231,12 +231,24 @@ impl Plan {
         Some(On::Volume { group, volume })
     }
 
+    /// What is asked of an xfs, by its own options or, of the root, by those of the command line.
+    fn xfs(&self, mkfs: &MkfsNode, is_root: bool) -> super::wrong::Checked<XfsOptions> {
+        let mut xfs = XfsOptions::default();
+        match &mkfs.opts {
+            Some(opts) => xfs_options::apply(opts, &mut xfs)
+                .map_err(|option| mkfs.wrong(format!("opts: {option} cannot be written")))?,
+            None if is_root => xfs = self.root_xfs,
+            None => {}
+        }
+        Ok(xfs)
+    }
+
     fn filesystem(&self, mkfs: &MkfsNode, on: On) -> super::wrong::Checked<Filesystem> {
         let is_root = mkfs.mount_point() == Some("/");
         let kind = match mkfs.kind.as_str() {
             "vfat" => FsKind::Vfat(vfat(&self.seed, mkfs)?),
             "swap" => FsKind::Swap,
-            "xfs" => FsKind::Xfs,
+            "xfs" => FsKind::Xfs(self.xfs(mkfs, is_root)?),
             "btrfs" => FsKind::Btrfs,
             "erofs" => FsKind::Erofs,
             "squashfs" => FsKind::Squashfs,

@@ -1,14 +1,20 @@
 //! `--mkfs-options`: what the root file system is made with beside the usual.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
-use goldsmith_images::disk::layout::Ext4Options;
+use goldsmith_images::disk::layout::{Ext4Errors, Ext4Options, Percent, XfsOptions};
 
+use super::xfs_options;
 use crate::error::{Failure, Kind, Result};
 
 /// What is said when an option is refused.
-const HINT: &str = "taken are -b, -i, -I, -j, -J size=, -m, -N, -O FEATURES, -E resize=, hash_seed= \
-    and what changes nothing; --root-label and the node's uuid name the file system";
+const HINT: &str = "taken are -b, -e, -i, -I, -j, -J size=, -m, -N, -O FEATURES, -E resize=, \
+    hash_seed=, stride=, stripe_width= and what changes nothing; --root-label and the node's uuid name the file system";
+
+/// The same, of a root that is xfs.
+const XFS_HINT: &str = "taken are -m reflink, bigtime, inobtcount, -i sparse, nrext64, maxpct, \
+    -d agcount and what changes nothing";
 
 /// What diskimage-builder puts before them from the environment of its command line.
 pub fn implied(env: &BTreeMap<String, String>) -> String {
@@ -66,6 +72,18 @@ pub(super) fn apply(text: &str, ext4: &mut Ext4Options) -> Result<()> {
     Ok(())
 }
 
+/// Takes options of mkfs.xfs(8) into `xfs`; an empty text changes nothing.
+///
+/// # Errors
+///
+/// As [`apply`].
+pub(super) fn xfs(text: &str, xfs: &mut XfsOptions) -> Result<()> {
+    xfs_options::apply(text, xfs).map_err(|option| {
+        let message = format!("--mkfs-options: {option} cannot be written: the root is xfs");
+        Failure::new(Kind::Configuration, message).hint(XFS_HINT)
+    })
+}
+
 /// Refuses options for a root file system of another type.
 ///
 /// # Errors
@@ -78,7 +96,7 @@ pub(super) fn none(text: &str, kind: &str) -> Result<()> {
     }
     let message = format!("--mkfs-options: {text} cannot be written: the root is {kind}");
     Err(Failure::new(Kind::Configuration, message)
-        .hint("options, --max-online-resize among them, are taken for ext4, ext3 and ext2 alone"))
+        .hint("options, --max-online-resize among them, are taken for ext4, ext3 and ext2; for xfs those of mkfs.xfs"))
 }
 
 /// An option that has one value.
@@ -87,7 +105,11 @@ fn number(option: &str, value: &str, ext4: &mut Ext4Options) -> Option<()> {
     match option {
         "-i" => ext4.inode_ratio = number.filter(|ratio| (1024..=1 << 26).contains(ratio))?,
         "-N" => ext4.inode_count = Some(number.filter(|count| *count > 0)?),
-        "-m" => ext4.reserved_percent = value.parse().ok().filter(|percent| *percent <= 50)?,
+        "-m" => {
+            let percent: Percent = value.parse().ok()?;
+            ext4.reserved_percent = Some(percent).filter(|one| *one <= Percent::whole(50))?;
+        }
+        "-e" => ext4.errors = Ext4Errors::named(value)?,
         "-b" => ext4.block_size = number.filter(|size| [1024, 2048, 4096].contains(size))?,
         "-I" => {
             let known = |size: &u32| size.is_power_of_two() && (128..=4096).contains(size);
@@ -111,6 +133,10 @@ fn extended(
         let taken = match (option, name) {
             ("-J", "size") => value.parse().ok().map(|mib| ext4.journal_mib = Some(mib)),
             ("-E", "resize") => Most::parse(value).map(|new| *most = Some(new)),
+            ("-E", "stride") => blocks(value).map(|blocks| ext4.stride = Some(blocks)),
+            ("-E", "stripe_width" | "stripe-width") => {
+                blocks(value).map(|blocks| ext4.stripe_width = Some(blocks))
+            }
             ("-E", "hash_seed") => value.parse().ok().map(|seed| ext4.hash_seed = Some(seed)),
             // What is not written is zero, whenever it is looked at.
             ("-E", "lazy_itable_init" | "lazy_journal_init" | "assume_storage_prezeroed")
@@ -120,6 +146,11 @@ fn extended(
         taken.ok_or_else(|| part.to_owned())?;
     }
     if list.is_empty() { Err(String::new()) } else { Ok(()) }
+}
+
+/// A number of blocks, one at the least.
+fn blocks<T: FromStr + From<u8> + PartialOrd>(value: &str) -> Option<T> {
+    value.parse().ok().filter(|blocks| *blocks >= T::from(1))
 }
 
 /// What it may grow to: a number of blocks, or a size with a unit.
@@ -157,8 +188,9 @@ mod tests {
         let mut ext4 = Ext4Options::default();
         let seed = "6e1b1d0e-6f3c-5b0a-9a51-35f1a0f7c2d4";
         let text = format!(
-            "-E resize=4G,hash_seed={seed} -i 8192 -J size=16 -m1 -b 1024 -I512 -N 5000 -qF \
-             -E lazy_itable_init=0,nodiscard -O ^64bit,large_dir -O64bit -t ext4"
+            "-E resize=4G,hash_seed={seed} -i 8192 -J size=16 -m0.5 -b 1024 -I512 -N 5000 -qF \
+             -E lazy_itable_init=0,nodiscard -O ^64bit,large_dir -O64bit -t ext4 -e remount-ro \
+             -E stride=16,stripe-width=64"
         );
         apply(&text, &mut ext4).unwrap();
         let wanted = Ext4Options {
@@ -168,7 +200,10 @@ mod tests {
             inode_ratio: 8192,
             inode_count: Some(5000),
             journal_mib: Some(16),
-            reserved_percent: 1,
+            reserved_percent: "0.5".parse().unwrap(),
+            errors: Ext4Errors::RemountRo,
+            stride: Some(16),
+            stripe_width: Some(64),
             most_blocks: Some(4 << 20),
             hash_seed: Some(seed.parse().unwrap()),
             features: Ext4Features::default().changed("large_dir").unwrap(),
@@ -204,6 +239,11 @@ mod tests {
     #[test]
     fn other_file_systems_have_none() {
         assert!(none(" ", "xfs").is_ok());
+        let mut root = XfsOptions::default();
+        xfs("-m reflink=1", &mut root).unwrap();
+        assert_ne!(root, XfsOptions::default());
+        let failure = xfs("-f -m rmapbt=1", &mut root).unwrap_err();
+        assert!(failure.message.contains("-m rmapbt=1 cannot be written: the root is xfs"));
         let failure = none("-E resize=9", "xfs").unwrap_err();
         assert!(failure.message.contains("-E resize=9 cannot be written: the root is xfs"));
     }
@@ -215,8 +255,10 @@ mod tests {
             ("-O 64bit,^filetype", "-O ^filetype cannot"),
             ("-i many", "-i many"),
             ("-m 51", "-m 51"),
-            ("-m 0.5", "-m 0.5"),
-            ("-E stride=16", "-E stride=16"),
+            ("-m 50.5", "-m 50.5"),
+            ("-e stop", "-e stop"),
+            ("-E stride=0", "-E stride=0"),
+            ("-E stride=65536", "-E stride=65536"),
             ("-E resize=4G,offset=1", "-E offset=1"),
             ("-E resize=0", "-E resize=0"),
             ("-J device=/dev/sdb", "-J device=/dev/sdb"),

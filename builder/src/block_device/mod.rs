@@ -31,6 +31,7 @@ mod source;
 mod types;
 mod volumes;
 mod wrong;
+mod xfs_options;
 mod yaml;
 
 use std::path::{Path, PathBuf};
@@ -41,7 +42,7 @@ pub use mkfs_options::implied as implied_mkfs_options;
 pub use resolved::{Graph, graph, list_form};
 pub use size::{absolute, explicit_size_kib, image_size_kib, is_efi};
 
-use goldsmith_images::disk::layout::{Ext4Options, ExtKind};
+use goldsmith_images::disk::layout::{Ext4Options, ExtKind, XfsOptions};
 
 use crate::error::Result;
 use config::{Config, Defaults};
@@ -126,6 +127,7 @@ pub struct Plan {
     file: String,
     config: Config,
     root_ext4: Ext4Options,
+    root_xfs: XfsOptions,
     seed: String,
     epoch: i64,
 }
@@ -165,17 +167,20 @@ impl Plan {
         let journal_mib = Some(inputs.journal_mib).filter(|_| kind == Some(ExtKind::Ext4));
         let mut root_ext4 =
             Ext4Options { journal_mib, ..Ext4Options::of(kind.unwrap_or_default()) };
+        let mut root_xfs = XfsOptions::default();
         if kind.is_some() {
             let all = format!("{} {}", inputs.implied_mkfs_options, inputs.mkfs_options);
             mkfs_options::apply(&all, &mut root_ext4)?;
         } else if inputs.implied_mkfs_options.contains("resize=") {
             // What a release implies is for that family alone; how far it may grow the user says.
             mkfs_options::none(inputs.implied_mkfs_options, root)?;
+        } else if root == "xfs" {
+            mkfs_options::xfs(inputs.mkfs_options, &mut root_xfs)?;
         } else {
             mkfs_options::none(inputs.mkfs_options, root)?;
         }
         let (seed, epoch) = (inputs.seed.to_owned(), inputs.epoch);
-        Ok(Self { file, config, root_ext4, seed, epoch })
+        Ok(Self { file, config, root_ext4, root_xfs, seed, epoch })
     }
 
     /// Refuses a layout that no image can have.
@@ -213,7 +218,10 @@ impl Plan {
 
     /// A text that differs when the layout does.
     pub fn digest_text(&self) -> String {
-        format!("{:?} {:?} {} {}", self.config, self.root_ext4, self.seed, self.epoch)
+        format!(
+            "{:?} {:?} {:?} {} {}",
+            self.config, self.root_ext4, self.root_xfs, self.seed, self.epoch
+        )
     }
 }
 

@@ -33,8 +33,8 @@ pub struct BuildArgs {
     /// Journal of the root file system in MiB
     #[arg(long, value_name = "MIB")]
     journal_size: Option<u32>,
-    /// Options of mke2fs for the root file system: -b, -i, -I, -J size=, -m, -N, -O,
-    /// -E resize=, hash_seed=
+    /// Options of mke2fs for the root file system: -b, -e, -i, -I, -j, -J size=, -m, -N, -O,
+    /// -E resize=, hash_seed=, stride=, stripe_width=; of mkfs.xfs where it is xfs (docs/disks.md)
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     mkfs_options: Option<String>,
     /// Blocks that the root file system keeps room to grow to without meta_bg [default: a

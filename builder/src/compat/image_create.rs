@@ -69,8 +69,9 @@ Builds an image from diskimage-builder elements, without root.
   --max-online-resize N   blocks that the root file system keeps room to grow to without
                           meta_bg (default: a thousandfold)
   --mkfs-journal-size MIB journal of the root file system (default: 64)
-  --mkfs-options TEXT     options of mke2fs for the root: -b, -i, -I, -J size=, -m, -N, -O,
-                          -E resize=, hash_seed=
+  --mkfs-options TEXT     options of mke2fs for the root: -b, -e, -i, -I, -j, -J size=, -m,
+                          -N, -O, -E resize=, hash_seed=, stride=, stripe_width=; of
+                          mkfs.xfs where it is xfs (docs/disks.md)
   --qemu-img-options LIST compression_type=zlib or zstd of qcow2; subformat=fixed of vhd;
                           subformat=streamOptimized, adapter_type=, hwversion= of vmdk;
                           and what is the default

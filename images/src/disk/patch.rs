@@ -62,13 +62,13 @@ pub fn frame(layout: &DiskLayout, file: &File) -> Result<(), WriteError> {
     for filesystem in &layout.filesystems {
         let name = || filesystem.name.clone();
         let extent = run(layout, filesystem)?;
-        match filesystem.kind {
+        match &filesystem.kind {
             FsKind::Swap => swap::write(filesystem, extent, &mut sink)
                 .map_err(|source| WriteError::Swap { name: name(), source })?,
-            FsKind::Xfs => {
+            FsKind::Xfs(options) => {
                 let place = Place { extent, sector_size: layout.sector_size, epoch: layout.epoch };
                 let view = View::empty(&tree, &root);
-                xfs::write(&view, filesystem, &place, &mut sink)
+                xfs::write(&view, filesystem, options, &place, &mut sink)
                     .map_err(|source| WriteError::Xfs { name: name(), source: Box::new(source) })?;
             }
             FsKind::Ext4(_)

@@ -312,7 +312,7 @@ pub(super) fn write_one(
     match &filesystem.kind {
         FsKind::Ext4(options) => ext4::write(view, filesystem, options, &place, sink)
             .map_err(|source| WriteError::Ext4 { name: name(), source: Box::new(source) }),
-        FsKind::Xfs => xfs::write(view, filesystem, &place, sink)
+        FsKind::Xfs(options) => xfs::write(view, filesystem, options, &place, sink)
             .map_err(|source| WriteError::Xfs { name: name(), source: Box::new(source) }),
         FsKind::Vfat(options) => fat::write(view, filesystem, options, &place, sink)
             .map_err(|source| WriteError::Vfat { name: name(), source }),

@@ -1,6 +1,6 @@
 //! Logical partitions, several disks, sizes of their own.
 
-use goldsmith_images::disk::layout::MIB;
+use goldsmith_images::disk::layout::{MIB, Percent};
 
 use super::*;
 
@@ -93,7 +93,7 @@ fn options_and_identifiers_of_nodes_count() {
     let layout = plan.layout(1 << 20).unwrap();
     assert_eq!(layout.filesystems[0].uuid.to_string(), id);
     let FsKind::Ext4(ext4) = &layout.filesystems[0].kind else { panic!() };
-    assert_eq!((ext4.inode_ratio, ext4.reserved_percent), (8192, 1));
+    assert_eq!((ext4.inode_ratio, ext4.reserved_percent), (8192, Percent::whole(1)));
     assert!(plan.facts().contains(id));
 }
 

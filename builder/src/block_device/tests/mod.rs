@@ -4,7 +4,7 @@ mod errors;
 mod read_only;
 mod volumes;
 
-use goldsmith_images::disk::layout::{FsKind, PartitionKind};
+use goldsmith_images::disk::layout::{FsKind, PartitionKind, XfsOptions};
 
 use super::*;
 
@@ -124,7 +124,7 @@ fn an_xfs_root_has_its_own_label_and_least_size() {
     assert_eq!(plan.fstab(), "LABEL=img-rootfs / xfs defaults 0 2\n");
     assert!(plan.has("xfs") && !plan.has("ext4"));
     let layout = plan.layout(400 << 10).unwrap();
-    assert_eq!(layout.filesystems[0].kind, FsKind::Xfs);
+    assert_eq!(layout.filesystems[0].kind, FsKind::Xfs(XfsOptions::default()));
     let small = plan.layout(200 << 10).unwrap_err();
     assert!(small.to_string().contains("xfs needs 300 MiB"), "{small}");
 }

@@ -78,21 +78,20 @@ fn mke2fs_options(options: &Ext4Options) -> Vec<String> {
         None => ("-i", options.inode_ratio),
     };
     let mut argv = vec!["-O".to_owned(), options.features.list()];
-    for (option, value) in [
-        ("-b", options.block_size),
-        ("-I", options.inode_size),
-        inodes,
-        ("-m", u32::from(options.reserved_percent)),
-    ] {
+    for (option, value) in [("-b", options.block_size), ("-I", options.inode_size), inodes] {
         argv.extend([option.to_owned(), value.to_string()]);
     }
+    argv.extend(["-m".to_owned(), options.reserved_percent.to_string()]);
+    argv.extend(["-e".to_owned(), options.errors.name().to_owned()]);
     if let Some(mib) = options.journal_mib.filter(|_| options.features.has("has_journal")) {
         argv.extend(["-J".to_owned(), format!("size={mib}")]);
     }
     // Of several -E only the last counts.
     let most = options.most_blocks.map(|blocks| format!("resize={blocks}"));
     let seed = options.hash_seed.map(|seed| format!("hash_seed={seed}"));
-    let extended: Vec<_> = most.into_iter().chain(seed).collect();
+    let stride = options.stride.map(|blocks| format!("stride={blocks}"));
+    let width = options.stripe_width.map(|blocks| format!("stripe_width={blocks}"));
+    let extended: Vec<_> = [most, seed, stride, width].into_iter().flatten().collect();
     if !extended.is_empty() {
         argv.extend(["-E".to_owned(), extended.join(",")]);
     }
@@ -101,6 +100,8 @@ fn mke2fs_options(options: &Ext4Options) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use goldsmith_images::disk::layout::{Ext4Errors, XfsOptions};
+
     use super::*;
 
     #[test]
@@ -120,13 +121,19 @@ mod tests {
             assert!(line.starts_with(program), "{line}");
             assert!(line.ends_with(&format!("-U {nil} -L img-rootfs /dev/loop0p1")), "{line}");
         }
-        assert_eq!(command(&Filesystem { kind: FsKind::Xfs, ..filesystem }, "/dev/x"), None);
+        assert_eq!(
+            command(
+                &Filesystem { kind: FsKind::Xfs(XfsOptions::default()), ..filesystem },
+                "/dev/x"
+            ),
+            None
+        );
     }
 
     #[test]
     fn every_option_is_passed_on() {
         let usual = mke2fs_options(&Ext4Options::default()).join(" ");
-        assert!(usual.contains("-b 4096 -I 256 -i 4096 -m 5 -J size=64"), "{usual}");
+        assert!(usual.contains("-b 4096 -I 256 -i 4096 -m 5 -e continue -J size=64"), "{usual}");
         assert!(usual.contains("^metadata_csum_seed") && usual.contains("^orphan_file"));
         let features = Ext4Options::default().features.changed("^has_journal").unwrap();
         let own = Ext4Options {
@@ -134,10 +141,16 @@ mod tests {
             most_blocks: Some(1 << 30),
             hash_seed: Some(uuid::Uuid::nil()),
             features,
+            errors: Ext4Errors::Panic,
+            stride: Some(16),
+            stripe_width: Some(64),
             ..Ext4Options::default()
         };
         let own = mke2fs_options(&own).join(" ");
-        let extended = format!("-N 9 -m 5 -E resize=1073741824,hash_seed={}", uuid::Uuid::nil());
+        let extended = format!(
+            "-N 9 -m 5 -e panic -E resize=1073741824,hash_seed={},stride=16,stripe_width=64",
+            uuid::Uuid::nil()
+        );
         assert!(own.contains(&extended) && own.matches("-E").count() == 1, "{own}");
         assert!(!own.contains("-J"), "{own}");
     }

@@ -116,7 +116,7 @@ impl<'a> LoopImage<'a> {
     /// [`frame`] writes.
     fn unmounted(&self) -> impl Iterator<Item = &'a Filesystem> {
         let all = self.layout.filesystems.iter().filter(|f| f.mount_point.is_none());
-        all.filter(|f| !matches!(f.kind, FsKind::Swap | FsKind::Xfs))
+        all.filter(|f| !matches!(f.kind, FsKind::Swap | FsKind::Xfs(_)))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -187,7 +187,7 @@ impl<'a> LoopImage<'a> {
         utimensat(CWD, &stage, &times, AtFlags::empty()).map_err(|error| io(error.into()))?;
         match &filesystem.kind {
             FsKind::Swap => Ok(()),
-            FsKind::Ext4(_) | FsKind::Xfs | FsKind::Btrfs => {
+            FsKind::Ext4(_) | FsKind::Xfs(_) | FsKind::Btrfs => {
                 let device = Path::new("/dev").join(self.devices.name(filesystem.on)?);
                 self.make_on(&device, filesystem, point)
             }
@@ -226,7 +226,7 @@ impl<'a> LoopImage<'a> {
         // The identifier is of the elements: another disk of theirs may be mounted.
         let options = match filesystem.kind {
             FsKind::Ext4(_) => c"noinit_itable",
-            FsKind::Xfs => c"nouuid",
+            FsKind::Xfs(_) => c"nouuid",
             _ => c"",
         };
         // One driver is for all of that family, and every kernel knows it by this name.
@@ -296,7 +296,7 @@ impl<'a> LoopImage<'a> {
             match &filesystem.kind {
                 FsKind::Swap => {}
                 FsKind::Ext4(_)
-                | FsKind::Xfs
+                | FsKind::Xfs(_)
                 | FsKind::Btrfs
                 | FsKind::Erofs
                 | FsKind::Squashfs => mapped
@@ -332,7 +332,7 @@ impl<'a> LoopImage<'a> {
             match filesystem.kind {
                 FsKind::Swap => {}
                 FsKind::Vfat(_) => ours.push((filesystem, self.fat_files(filesystem))),
-                FsKind::Ext4(_) | FsKind::Xfs | FsKind::Btrfs => {
+                FsKind::Ext4(_) | FsKind::Xfs(_) | FsKind::Btrfs => {
                     self.mounts.trim(&stage);
                     self.mounts.sync(&stage).map_err(privileged)?;
                 }

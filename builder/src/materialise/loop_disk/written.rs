@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, Filesystem, FsKind};
+use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, Filesystem, FsKind, Percent};
 use goldsmith_images::disk::{Made, volume};
 use goldsmith_images::tree::{Normalise, Tree};
 use goldsmith_runtime::privileged::LoopDisk;
@@ -54,7 +54,7 @@ impl StandIn {
         let kind = FsKind::Ext4(Ext4Options {
             features,
             inode_ratio: 16 << 10,
-            reserved_percent: 0,
+            reserved_percent: Percent::whole(0),
             ..usual
         });
         Filesystem { kind, ..of.clone() }

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::super::layout::{Ext4Options, Filesystem};
+use super::super::layout::{Ext4Errors, Ext4Options, Filesystem};
 use super::Fields;
 use super::checksum::{Sealer, crc};
 use super::geometry::Geometry;
@@ -46,8 +46,7 @@ impl Superblock<'_> {
         let (g, options) = (self.geometry, self.options);
         let features = &options.features;
         let time = u64::try_from(self.epoch).unwrap_or(0);
-        let root = g.blocks / 100 * u64::from(options.reserved_percent)
-            + g.blocks % 100 * u64::from(options.reserved_percent) / 100;
+        let root = options.reserved_percent.of(g.blocks);
         let mut s = Fields::new(SUPERBLOCK);
         s.u32(0x00, g.inodes());
         s.u32(0x04, g.blocks);
@@ -66,7 +65,12 @@ impl Superblock<'_> {
         s.u16(0x38, 0xef53);
         // Only the first says that all is well, as mke2fs has it: who uses another checks.
         s.u16(0x3a, u64::from(group == 0));
-        s.u16(0x3c, 1); // goes on after errors
+        let errors = match options.errors {
+            Ext4Errors::Continue => 1,
+            Ext4Errors::RemountRo => 2,
+            Ext4Errors::Panic => 3,
+        };
+        s.u16(0x3c, errors);
         s.u32(0x40, time);
         s.u32(0x4c, 1); // revision
         s.u32(0x54, FIRST);
@@ -97,6 +101,8 @@ impl Superblock<'_> {
             s.u16(0x15e, EXTRA);
         }
         s.u32(0x160, 2); // names are hashed as unsigned bytes
+        s.u16(0x164, u64::from(options.stride.unwrap_or(0)));
+        s.u32(0x170, u64::from(options.stripe_width.unwrap_or(0)));
         if features.has("flex_bg") {
             s.u8(0x174, u64::from(g.flex.trailing_zeros()));
         }

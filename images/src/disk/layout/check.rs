@@ -250,7 +250,7 @@ impl DiskLayout {
             }
             let max = match fs.kind {
                 FsKind::Vfat(_) => 11,
-                FsKind::Xfs => 12,
+                FsKind::Xfs(_) => 12,
                 FsKind::Ext4(_) | FsKind::Swap => 16,
                 FsKind::Btrfs => 255,
                 FsKind::Erofs => 15,
@@ -282,9 +282,13 @@ impl DiskLayout {
         let impossible = |reason: String| LayoutError::Impossible { name: name(), reason };
         let len = self.extents(fs).unwrap_or_default().iter().map(|extent| extent.len).sum();
         match &fs.kind {
-            FsKind::Xfs if len < xfs::LEAST => {
+            FsKind::Xfs(_) if len < xfs::LEAST => {
                 let least = xfs::LEAST;
                 Err(LayoutError::TooSmall { name: name(), len, format: "xfs", least })
+            }
+            FsKind::Xfs(options) => {
+                let sector = u64::from(self.sector_size);
+                xfs::check(len, sector, options).map_err(|error| impossible(error.to_string()))
             }
             FsKind::Ext4(options) if options.block_size < self.sector_size => {
                 let (block, sector) = (options.block_size, self.sector_size);
@@ -303,7 +307,7 @@ impl DiskLayout {
                 let least = LEAST_BTRFS;
                 Err(LayoutError::TooSmall { name: name(), len, format: "btrfs", least })
             }
-            FsKind::Xfs | FsKind::Btrfs | FsKind::Erofs | FsKind::Squashfs => Ok(()),
+            FsKind::Btrfs | FsKind::Erofs | FsKind::Squashfs => Ok(()),
         }
     }
 }

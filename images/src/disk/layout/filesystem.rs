@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Ext4Features;
+use super::{Ext4Features, Percent, XfsOptions};
 
 /// A file system or swap area.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub enum FsKind {
     /// ext4, ext3 or ext2.
     Ext4(Ext4Options),
     /// xfs, version 5.
-    Xfs,
+    Xfs(XfsOptions),
     /// FAT12, FAT16 or FAT32.
     Vfat(VfatOptions),
     /// A swap area.
@@ -65,7 +65,7 @@ impl FsKind {
     pub fn fstab_name(&self) -> &'static str {
         match self {
             Self::Ext4(options) => options.kind.name(),
-            Self::Xfs => "xfs",
+            Self::Xfs(_) => "xfs",
             Self::Vfat(_) => "vfat",
             Self::Swap => "swap",
             Self::Btrfs => "btrfs",
@@ -110,6 +110,40 @@ impl ExtKind {
     }
 }
 
+/// What a kernel does when it finds an error in an ext4.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ext4Errors {
+    /// Goes on.
+    #[default]
+    Continue,
+    /// Writes no more.
+    RemountRo,
+    /// Stops.
+    Panic,
+}
+
+impl Ext4Errors {
+    /// The one that mke2fs(8) calls so.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Continue, Self::RemountRo, Self::Panic].into_iter().find(|one| one.name() == name)
+    }
+
+    /// What mke2fs(8) calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::RemountRo => "remount-ro",
+            Self::Panic => "panic",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde wants it")]
+    fn is_usual(&self) -> bool {
+        *self == Self::Continue
+    }
+}
+
 /// How to make an ext4, ext3 or ext2. What is left out is as mke2fs(8) has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ext4Options {
@@ -128,8 +162,17 @@ pub struct Ext4Options {
     /// Length of the journal in MiB (`-J size=`), or the size's default. The writer takes
     /// at most a quarter of the file system.
     pub journal_mib: Option<u32>,
-    /// Blocks kept for root, in percent (`-m`).
-    pub reserved_percent: u8,
+    /// Blocks kept for root (`-m`).
+    pub reserved_percent: Percent,
+    /// What a kernel does when it finds an error (`-e`).
+    #[serde(default, skip_serializing_if = "Ext4Errors::is_usual")]
+    pub errors: Ext4Errors,
+    /// Blocks that a disk of a RAID has before the next one's (`-E stride=`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stride: Option<u16>,
+    /// Blocks that all disks of a RAID have before the first one's again (`-E stripe_width=`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stripe_width: Option<u32>,
     /// Blocks that it can grow to without meta_bg (`-E resize=`), or 1024 times its size. The
     /// reserve in front of the first group holds 1024 blocks, which is 8 TiB; beyond it, and
     /// without it, the guest's kernel goes on with meta_bg.
@@ -150,7 +193,10 @@ impl Default for Ext4Options {
             inode_ratio: 4096,
             inode_count: None,
             journal_mib: Some(64),
-            reserved_percent: 5,
+            reserved_percent: Percent::whole(5),
+            errors: Ext4Errors::default(),
+            stride: None,
+            stripe_width: None,
             most_blocks: None,
             hash_seed: None,
             features: Ext4Features::default(),

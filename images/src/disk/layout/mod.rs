@@ -10,17 +10,21 @@ mod ext4_features;
 mod filesystem;
 mod gpt_codes;
 mod ids;
+mod percent;
 mod table;
 mod volume;
+mod xfs_options;
 
 use serde::{Deserialize, Serialize};
 
 pub use check::LayoutError;
 pub use ext4_features::Ext4Features;
-pub use filesystem::{Ext4Options, ExtKind, Filesystem, FsKind, On, VfatOptions};
+pub use filesystem::{Ext4Errors, Ext4Options, ExtKind, Filesystem, FsKind, On, VfatOptions};
 pub use ids::{derived_u32, derived_uuid, derived_volume_id};
+pub use percent::Percent;
 pub use table::{Partition, PartitionKind, Table, mbr_type, type_guid};
 pub use volume::{LogicalVolume, PHYSICAL_START, PhysicalVolume, Segment, VolumeGroup};
+pub use xfs_options::{XfsFeature, XfsFeatures, XfsOptions};
 
 /// One MiB, the alignment of everything this project places.
 pub const MIB: u64 = 1 << 20;

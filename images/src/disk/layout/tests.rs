@@ -72,9 +72,12 @@ fn bad_layouts_are_refused() {
         (|l| l.filesystems[0].on = On::Whole, "no partition"),
         (|l| l.filesystems[0].on = On::Partition(9), "no partition"),
         (|l| l.filesystems[0].label = "x".repeat(17), "longer than 16"),
-        (|l| l.filesystems[0].kind = FsKind::Xfs, "longer than 12"),
+        (|l| l.filesystems[0].kind = FsKind::Xfs(XfsOptions::default()), "longer than 12"),
         (
-            |l| (l.filesystems[0].kind, l.filesystems[0].label) = (FsKind::Xfs, "x".into()),
+            |l| {
+                (l.filesystems[0].kind, l.filesystems[0].label) =
+                    (FsKind::Xfs(XfsOptions::default()), "x".into())
+            },
             "xfs needs 300 MiB",
         ),
         (|l| l.filesystems[0].mount_point = Some("boot".into()), "mount point"),

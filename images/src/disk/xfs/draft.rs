@@ -51,12 +51,17 @@ pub(super) struct Name<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Drafts the file system of a view.
-    pub(super) fn of(view: &'a View<'a>) -> Result<Self, XfsError> {
+    /// Drafts the file system of a view; `big_times` are those of `bigtime`.
+    pub(super) fn of(view: &'a View<'a>, big_times: bool) -> Result<Self, XfsError> {
         let file = || Drafted { item: None, mode: 0o100_000, links: 1, content: Content::Nothing };
         let mut draft = Self { inodes: vec![directory(None, 0o755), file(), file()] };
         let mut numbers: HashMap<&[u8], usize> = HashMap::from([(&b""[..], 0)]);
         for item in &view.items {
+            let (time, nanoseconds) = (item.entry.mtime, item.entry.mtime_nsec);
+            let link = matches!(item.node, Node::Link(_));
+            if !link && !can_say(time, nanoseconds, big_times) {
+                return Err(XfsError::Time { path: item.display(), time });
+            }
             let number = draft.take(view, item, &numbers)?;
             numbers.insert(item.path, number);
         }
@@ -117,9 +122,6 @@ fn directory<'a>(item: Option<&'a Item<'a>>, permissions: u64) -> Drafted<'a> {
 
 fn inode<'a>(view: &View<'a>, item: &'a Item<'a>, parent: usize) -> Result<Drafted<'a>, XfsError> {
     let entry = item.entry;
-    if !can_say(entry.mtime, entry.mtime_nsec) {
-        return Err(XfsError::Time { path: item.display(), time: entry.mtime });
-    }
     let permissions = u64::from(entry.mode & 0o7777);
     let device = |major: u32, minor: u32| {
         let known = major < 1 << 12 && minor < 1 << 20;

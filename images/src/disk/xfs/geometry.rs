@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use super::super::layout::{XfsFeature, XfsFeatures, XfsOptions};
+
 /// Bytes of a block.
 pub(super) const BLOCK: u64 = 4096;
 /// Bytes of an inode.
@@ -15,15 +17,20 @@ pub(super) const INODE: u64 = 512;
 pub(super) const CHUNK: u64 = 64;
 /// Blocks of a chunk.
 pub(super) const CHUNK_BLOCKS: u64 = CHUNK * INODE / BLOCK;
+/// Blocks of inodes that kernels read at a time.
+pub(super) const CLUSTER_BLOCKS: u64 = 4;
 /// Sectors of a group's headers: superblock, free space, inodes, spare blocks.
 const HEADERS: u64 = 4;
-/// Roots of trees behind the headers of a group: two of free space, two of chunks.
+/// Roots of trees behind the headers of every group: two of free space, two of chunks.
 const ROOTS: u64 = 4;
 /// Spare blocks of a group, for trees that grow.
 const SPARE: u64 = 4;
-/// The group's block where inodes begin: the first behind the head that is aligned, whatever the
-/// size of sectors.
-pub(super) const FIRST_CHUNK: u64 = 12;
+/// Blocks of a group at the least.
+const LEAST_GROUP: u64 = (16 << 20) / BLOCK;
+/// Blocks of a group at the most.
+const MOST_GROUP: u64 = (1 << 28) - 1;
+/// Blocks of a group that are neither log nor inodes.
+const OTHERS: u64 = 64;
 /// What mkfs.xfs(8) makes no file system below.
 pub(in crate::disk) const LEAST: u64 = 300 << 20;
 /// Records of chunks in a block.
@@ -61,36 +68,57 @@ pub(super) struct Geometry {
     pub(super) log: u64,
     /// Inode chunks of each group.
     pub(super) chunks: Vec<u64>,
+    /// What is on.
+    pub(super) features: XfsFeatures,
+    /// The part that inodes may take, in percent.
+    pub(super) inode_percent: u8,
+}
+
+/// Blocks of the log of a file system of `blocks` blocks.
+fn log_of(blocks: u64) -> u64 {
+    (blocks / 2048).clamp(16_384, 262_144)
+}
+
+/// The least blocks of a group, of a file system of `blocks` blocks: one has the log.
+pub(super) fn least_group(blocks: u64) -> u64 {
+    LEAST_GROUP.max(log_of(blocks) + OTHERS)
 }
 
 impl Geometry {
     /// The geometry of `len` bytes in sectors of `sector` bytes with room for `inodes` inodes;
     /// nothing when that is too small or they do not fit.
-    pub(super) fn new(len: u64, sector: u64, inodes: u64) -> Option<Self> {
+    pub(super) fn new(len: u64, sector: u64, options: &XfsOptions, inodes: u64) -> Option<Self> {
         if len < LEAST {
             return None;
         }
         let blocks = len / BLOCK;
-        let most = (1 << 28) - 1;
-        let group = if blocks < 4 << 28 { blocks.div_ceil(4) } else { most };
+        let group = match options.groups {
+            None => blocks.div_ceil(4).min(MOST_GROUP),
+            Some(groups) => {
+                let group = blocks.div_ceil(u64::from(groups).max(1));
+                (groups > 1 && (least_group(blocks)..=MOST_GROUP).contains(&group))
+                    .then_some(group)?
+            }
+        };
         let mut groups = blocks.div_ceil(group);
         // A last group of less than 16 MiB is left off.
         let blocks = match blocks - (groups - 1) * group {
-            last if last < 4096 => {
+            last if last < LEAST_GROUP => {
                 groups -= 1;
                 groups * group
             }
             _ => blocks,
         };
-        let log = (blocks / 2048).clamp(16_384, 262_144);
         let mut geometry = Self {
             sector,
             blocks,
             group,
             groups,
             group_bits: (group - 1).ilog2() + 1,
-            log,
+            log: log_of(blocks),
             chunks: vec![0; super::super::sink::len_of(groups)],
+            features: options.features,
+            inode_percent: options.inode_percent.unwrap_or(25),
         };
         geometry.place(inodes.div_ceil(CHUNK)).then_some(geometry)
     }
@@ -99,7 +127,8 @@ impl Geometry {
     fn place(&mut self, mut left: u64) -> bool {
         let log = self.log_group();
         for group in (0..self.groups).filter(|group| *group != log) {
-            let room = (self.end(group) - self.start(group)).saturating_sub(64) / 2 / CHUNK_BLOCKS;
+            let room =
+                (self.end(group) - self.start(group)).saturating_sub(OTHERS) / 2 / CHUNK_BLOCKS;
             // The list of chunks has one level of nodes.
             let here = left.min(room).min(LEAVES_IN_NODE * CHUNKS_IN_LEAF);
             if let Some(chunks) = self.chunks.get_mut(super::super::sink::len_of(group)) {
@@ -117,13 +146,24 @@ impl Geometry {
 
     /// The group's blocks that are spare.
     pub(super) fn spare(&self) -> Range<u64> {
-        let first = self.roots() + ROOTS;
+        let first = self.roots() + ROOTS + u64::from(self.features.has(XfsFeature::Reflink));
         first..first + SPARE
     }
 
     /// Blocks at the beginning of each group: headers, roots of trees, spare ones.
     pub(super) fn head(&self) -> u64 {
         self.spare().end
+    }
+
+    /// Blocks that chunks are aligned to.
+    pub(super) fn alignment(&self) -> u64 {
+        if self.features.has(XfsFeature::Sparse) { CHUNK_BLOCKS } else { CLUSTER_BLOCKS }
+    }
+
+    /// The group's block where inodes begin: the first behind the head that is aligned, where
+    /// xfs_repair(8) looks for the root directory.
+    pub(super) fn first_chunk(&self) -> u64 {
+        self.head().next_multiple_of(self.alignment())
     }
 
     /// The group with the log.
@@ -161,7 +201,7 @@ impl Geometry {
         let (mut chunk, within) = (n / CHUNK, n % CHUNK);
         for (group, chunks) in (0..).zip(&self.chunks) {
             if chunk < *chunks {
-                let block = FIRST_CHUNK + chunk * CHUNK_BLOCKS;
+                let block = self.first_chunk() + chunk * CHUNK_BLOCKS;
                 return ((group << self.group_bits | block) << 3) + within;
             }
             chunk -= chunks;
@@ -180,7 +220,7 @@ impl Geometry {
             }
             reserved.push(start..start + self.head());
             if *chunks > 0 {
-                let first = start + FIRST_CHUNK;
+                let first = start + self.first_chunk();
                 let end = first + chunks * CHUNK_BLOCKS + Self::chunk_leaves(*chunks);
                 reserved.push(first..end);
             }
@@ -192,6 +232,10 @@ impl Geometry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn usual(len: u64, sector: u64, inodes: u64) -> Option<Geometry> {
+        Geometry::new(len, sector, &XfsOptions::default(), inodes)
+    }
 
     #[test]
     fn parts_are_as_few_as_can_be_and_at_least_half_full() {
@@ -207,23 +251,44 @@ mod tests {
 
     #[test]
     fn inodes_fill_the_groups_around_the_log() {
-        let g = Geometry::new(1 << 30, 512, 100).unwrap();
+        let g = usual(1 << 30, 512, 100).unwrap();
         assert_eq!((g.group, g.groups, g.group_bits, g.log), (65_536, 4, 16, 16_384));
         assert_eq!((g.ino(0), g.ino(63), g.ino(64)), (96, 159, 160));
-        let many = Geometry::new(1 << 30, 512, 500_000).unwrap();
+        let many = usual(1 << 30, 512, 500_000).unwrap();
         assert_eq!(many.chunks, [4092, 3721, 0, 0]);
         assert_eq!(many.ino(4092 * 64), (65_536 + 12) << 3);
-        assert!(Geometry::new(1 << 30, 512, 1 << 30).is_none());
-        assert!(Geometry::new(LEAST - 1, 512, 1).is_none());
-        assert_eq!(Geometry::new(8 << 40, 512, 1).unwrap().groups, 8, "8 blocks are left off");
+        assert!(usual(1 << 30, 512, 1 << 30).is_none());
+        assert!(usual(LEAST - 1, 512, 1).is_none());
+        assert_eq!(usual(8 << 40, 512, 1).unwrap().groups, 8, "8 blocks are left off");
     }
 
     #[test]
     fn headers_take_sectors_and_roots_blocks() {
         for (sector, roots, spare) in [(512, 1, 5..9), (1024, 1, 5..9), (4096, 4, 8..12)] {
-            let g = Geometry::new(1 << 30, sector, 100).unwrap();
+            let g = usual(1 << 30, sector, 100).unwrap();
             assert_eq!((g.roots(), g.spare(), g.head()), (roots, spare.clone(), spare.end));
-            assert!(g.head() <= FIRST_CHUNK);
+            assert_eq!(g.first_chunk(), 12);
         }
+    }
+
+    #[test]
+    fn features_move_inodes_and_options_make_groups() {
+        let with = |list: &[XfsFeature], sector| {
+            let features = XfsFeatures::from(list.to_vec());
+            let options = XfsOptions { features, ..XfsOptions::default() };
+            let g = Geometry::new(1 << 30, sector, &options, 100).unwrap();
+            (g.head(), g.first_chunk())
+        };
+        assert_eq!(with(&[XfsFeature::Reflink], 512), (10, 12));
+        assert_eq!(with(&[XfsFeature::Reflink], 4096), (13, 16));
+        assert_eq!(with(&[XfsFeature::Sparse], 512), (9, 16));
+        let groups = |groups| {
+            let options = XfsOptions { groups: Some(groups), ..XfsOptions::default() };
+            Geometry::new(1 << 30, 512, &options, 100).map(|g| (g.groups, g.group))
+        };
+        assert_eq!(groups(8), Some((8, 32_768)));
+        assert_eq!(groups(3), Some((3, 87_382)));
+        // One has no copy of its superblock, and none of 16 has room for the log.
+        assert_eq!((groups(0), groups(1), groups(16)), (None, None, None));
     }
 }

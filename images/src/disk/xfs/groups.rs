@@ -1,10 +1,11 @@
 //! Headers and trees of allocation groups.
 
 use super::super::alloc::Allocator;
+use super::super::layout::XfsFeature;
 use super::super::sink::{len_of, offset_of};
 use super::fields::{Fields, sealed};
 use super::geometry::{
-    BLOCK, CHUNK, CHUNK_BLOCKS, CHUNKS_IN_LEAF, FIRST_CHUNK, Geometry, LEAVES_IN_NODE, parts,
+    BLOCK, CHUNK, CHUNK_BLOCKS, CHUNKS_IN_LEAF, Geometry, LEAVES_IN_NODE, parts,
 };
 
 /// No block, no inode.
@@ -69,6 +70,13 @@ impl Groups<'_> {
             agf.u32(at, value);
         }
         agf.bytes(64, self.uuid.as_bytes());
+        let shares = g.features.has(XfsFeature::Reflink);
+        if shares {
+            // The list of shared blocks, which is empty: its blocks, root, levels.
+            for (at, value) in [(84, 1), (88, roots + 4), (92, 1)] {
+                agf.u32(at, value);
+            }
+        }
         head.extend(sealed(agf, 216));
         let mut agi = self.header(b"XAGI", number);
         for (at, value) in [
@@ -85,6 +93,10 @@ impl Groups<'_> {
         }
         agi.bytes(40, &[0xff; 256]);
         agi.bytes(296, self.uuid.as_bytes());
+        if g.features.has(XfsFeature::Inobtcount) {
+            agi.u32(336, 1 + offset_of(leaves.len()));
+            agi.u32(340, 1);
+        }
         head.extend(sealed(agi, 312));
         head.extend(self.spare_list(number));
         head.resize(len_of(roots * BLOCK - g.sector), 0);
@@ -97,7 +109,11 @@ impl Groups<'_> {
         }
         head.extend(root);
         let tree = self.tree(number, roots + 3, b"FIB3", 0, (NULL, NULL), offset_of(open.len()));
-        head.extend(chunk_records(tree, &open));
+        head.extend(self.chunk_records(tree, &open));
+        if shares {
+            let tree = self.tree(number, roots + 4, b"R3FC", 0, (NULL, NULL), 0);
+            head.extend(sealed(tree, 52));
+        }
         Group { head, leaves, free: total + spare.end - spare.start }
     }
 
@@ -121,7 +137,7 @@ impl Groups<'_> {
         let one = |chunk: u64| {
             let used = self.inodes.saturating_sub((before + chunk) * CHUNK).min(CHUNK);
             let free = u64::MAX.checked_shl(u32::try_from(used).unwrap_or(64)).unwrap_or(0);
-            ((FIRST_CHUNK + chunk * CHUNK_BLOCKS) * 8, CHUNK - used, free)
+            ((self.geometry.first_chunk() + chunk * CHUNK_BLOCKS) * 8, CHUNK - used, free)
         };
         (0..chunks).map(one).collect()
     }
@@ -135,9 +151,9 @@ impl Groups<'_> {
         let (count, place) = (offset_of(records.len()), self.geometry.roots() + 2);
         if count <= CHUNKS_IN_LEAF {
             let tree = self.tree(number, place, b"IAB3", 0, (NULL, NULL), count);
-            return (chunk_records(tree, records), Vec::new());
+            return (self.chunk_records(tree, records), Vec::new());
         }
-        let first = FIRST_CHUNK + count * CHUNK_BLOCKS;
+        let first = self.geometry.first_chunk() + count * CHUNK_BLOCKS;
         let last = first + Geometry::chunk_leaves(count) - 1;
         let mut leaves = Vec::new();
         let mut root = self.tree(number, place, b"IAB3", 1, (NULL, NULL), last - first + 1);
@@ -149,7 +165,7 @@ impl Groups<'_> {
             let at = len_of(TREE_HEADER) + 4 * leaves.len();
             root.u32(at, part.first().map_or(0, |(first, ..)| *first));
             root.u32(at + 4 * len_of(LEAVES_IN_NODE), block);
-            leaves.push((self.geometry.start(number) + block, chunk_records(tree, part)));
+            leaves.push((self.geometry.start(number) + block, self.chunk_records(tree, part)));
         }
         (sealed(root, 52), leaves)
     }
@@ -185,6 +201,23 @@ impl Groups<'_> {
         tree.u32(48, number);
         tree
     }
+
+    fn chunk_records(&self, mut tree: Fields, records: &[(u64, u64, u64)]) -> Vec<u8> {
+        let sparse = self.geometry.features.has(XfsFeature::Sparse);
+        for (n, (first, free, bits)) in records.iter().enumerate() {
+            let at = len_of(TREE_HEADER) + 16 * n;
+            tree.u32(at, *first);
+            if sparse {
+                // No part of it is missing.
+                tree.u8(at + 6, CHUNK);
+                tree.u8(at + 7, *free);
+            } else {
+                tree.u32(at + 4, *free);
+            }
+            tree.u64(at + 8, *bits);
+        }
+        sealed(tree, 52)
+    }
 }
 
 fn filled(mut tree: Fields, records: &[[u64; 2]]) -> Vec<u8> {
@@ -192,16 +225,6 @@ fn filled(mut tree: Fields, records: &[[u64; 2]]) -> Vec<u8> {
         let at = len_of(TREE_HEADER) + 8 * n;
         tree.u32(at, *a);
         tree.u32(at + 4, *b);
-    }
-    sealed(tree, 52)
-}
-
-fn chunk_records(mut tree: Fields, records: &[(u64, u64, u64)]) -> Vec<u8> {
-    for (n, (first, free, bits)) in records.iter().enumerate() {
-        let at = len_of(TREE_HEADER) + 16 * n;
-        tree.u32(at, *first);
-        tree.u32(at + 4, *free);
-        tree.u64(at + 8, *bits);
     }
     sealed(tree, 52)
 }

@@ -1,5 +1,6 @@
 //! Inodes.
 
+use super::super::layout::{XfsFeature, XfsFeatures};
 use super::fields::{Fields, sealed};
 use super::geometry::INODE;
 
@@ -9,6 +10,15 @@ const CORE: u64 = 176;
 pub(super) const LITERAL: u64 = INODE - CORE;
 /// A flag of the inodes that describe a part of the disk for real time, which there is none of.
 pub(super) const NEW_BITMAP: u64 = 4;
+
+/// Flags of the second word: times count from 1901 in nanoseconds, and numbers of extents have
+/// more bits.
+const BIGTIME: u64 = 8;
+const NREXT64: u64 = 0x10;
+/// Seconds from where those times begin to 1970.
+const BEFORE: i64 = 1 << 31;
+/// The last second that they can say in full, in 2486.
+const LAST_BIG: i64 = 18_446_744_072 - BEFORE;
 
 /// How a fork holds what it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +88,15 @@ impl Inode {
     }
 
     /// Its bytes; `birth` is when it was made.
-    pub(super) fn bytes(&self, ino: u64, birth: i64, uuid: uuid::Uuid) -> Vec<u8> {
+    pub(super) fn bytes(
+        &self,
+        ino: u64,
+        birth: i64,
+        uuid: uuid::Uuid,
+        features: XfsFeatures,
+    ) -> Vec<u8> {
+        let big = features.has(XfsFeature::Bigtime);
+        let many = features.has(XfsFeature::Nrext64);
         let mut i = core(ino, uuid);
         i.u16(2, self.mode);
         i.u8(5, self.form.number());
@@ -86,17 +104,24 @@ impl Inode {
         i.u32(12, u64::from(self.gid));
         i.u32(16, self.links);
         for at in [32, 40, 48] {
-            time(&mut i, at, self.mtime); // access, modification, change
+            time(&mut i, at, self.mtime, big); // access, modification, change
         }
         i.u64(56, self.size);
         i.u64(64, self.blocks);
-        i.u32(76, self.extents);
-        i.u16(80, self.attribute_extents);
+        if many {
+            i.u64(24, self.extents);
+            i.u32(76, self.attribute_extents);
+        } else {
+            i.u32(76, self.extents);
+            i.u16(80, self.attribute_extents);
+        }
         i.u8(82, self.fork.unwrap_or(0) / 8);
         i.u8(83, self.attribute_form.number());
         i.u16(90, self.flags);
         i.u64(104, 1); // changes
-        time(&mut i, 144, (birth, 0));
+        let second = if big { BIGTIME } else { 0 } | if many { NREXT64 } else { 0 };
+        i.u64(120, second);
+        time(&mut i, 144, (birth, 0), big);
         let data = super::super::sink::len_of(CORE);
         i.bytes(data, &self.data);
         if let Some(fork) = self.fork {
@@ -121,12 +146,19 @@ fn core(ino: u64, uuid: uuid::Uuid) -> Fields {
     i
 }
 
-fn time(i: &mut Fields, at: usize, (seconds, nanoseconds): (i64, u32)) {
+fn time(i: &mut Fields, at: usize, (seconds, nanoseconds): (i64, u32), big: bool) {
+    if big {
+        let since = i128::from(seconds) + i128::from(BEFORE);
+        let all = since * 1_000_000_000 + i128::from(nanoseconds);
+        i.u64(at, u64::try_from(all).unwrap_or(0));
+        return;
+    }
     i.u32(at, u64::from_le_bytes(seconds.to_le_bytes()));
     i.u32(at + 4, u64::from(nanoseconds));
 }
 
-/// Whether an inode can say that time.
-pub(super) fn can_say(seconds: i64, nanoseconds: u32) -> bool {
-    i32::try_from(seconds).is_ok() && nanoseconds < 1_000_000_000
+/// Whether an inode can say that time, with `bigtime` if it is `big`.
+pub(super) fn can_say(seconds: i64, nanoseconds: u32, big: bool) -> bool {
+    let last = if big { LAST_BIG } else { i64::from(i32::MAX) };
+    (-BEFORE..=last).contains(&seconds) && nanoseconds < 1_000_000_000
 }

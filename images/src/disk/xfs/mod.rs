@@ -1,6 +1,6 @@
 //! Writes xfs, after "XFS Algorithms and Data Structures": version 5 with checksums, types in
 //! directories and a list of chunks with unused inodes, which every kernel since 3.16 and
-//! GRUB since 2.02 read.
+//! GRUB since 2.02 read; newer features where they are asked for.
 //!
 //! ```text
 //! geometry   groups, inodes, the log                 draft      inodes and names
@@ -10,7 +10,8 @@
 //!
 //! No program is asked: `mkfs.xfs` takes a directory from 6.17 on, and keeps neither times nor
 //! the order of inodes. What is not written, and refused by name: file systems below 300 MiB,
-//! as mkfs.xfs refuses them; times beyond 2038; attributes that do not fit a block; links of
+//! as mkfs.xfs refuses them; times beyond 2038
+//! without `bigtime`; attributes that do not fit a block; links of
 //! 1024 bytes; minor numbers of more than 18 bits.
 
 mod attribute;
@@ -29,7 +30,7 @@ mod superblock;
 use std::io;
 
 use super::alloc::NoSpace;
-use super::layout::Filesystem;
+use super::layout::{Filesystem, XfsFeature, XfsOptions};
 use super::sink::{DiskSink, len_of};
 use super::sweep::{Sweep, SweepError};
 use super::view::View;
@@ -56,6 +57,19 @@ pub enum XfsError {
         len: u64,
         /// Inodes in use.
         inodes: u64,
+    },
+    /// Its groups would be of a size that none can have.
+    #[error(
+        "{groups} allocation groups of {} MiB each: they have {} MiB to 1 TiB, and there are two at the least",
+        .len >> 20, .least.div_ceil(1 << 20)
+    )]
+    Groups {
+        /// How many there would be.
+        groups: u32,
+        /// Bytes of each.
+        len: u64,
+        /// The least bytes of each, the journal included.
+        least: u64,
     },
     /// The tree does not fit.
     #[error("the files need more blocks than the file system has: raise the image's size")]
@@ -129,17 +143,31 @@ impl From<SweepError> for XfsError {
     }
 }
 
+/// Refuses options that an xfs of `len` bytes, which is enough for one, cannot have.
+pub(super) fn check(len: u64, sector: u64, options: &XfsOptions) -> Result<(), XfsError> {
+    let Some(groups) = options.groups else { return Ok(()) };
+    match Geometry::new(len, sector, options, 0) {
+        Some(_) => Ok(()),
+        None => {
+            let least = geometry::least_group(len / BLOCK) * BLOCK;
+            Err(XfsError::Groups { groups, len: len / u64::from(groups.max(1)), least })
+        }
+    }
+}
+
 /// Writes the view into the extent.
 pub(super) fn write(
     view: &View<'_>,
     filesystem: &Filesystem,
+    options: &XfsOptions,
     place: &Place,
     sink: &mut dyn DiskSink,
 ) -> Result<FilesystemUse, XfsError> {
-    let draft = Draft::of(view)?;
+    let draft = Draft::of(view, options.features.has(XfsFeature::Bigtime))?;
     let (len, inodes) = (place.extent.len, draft::count(&draft));
     let sector = u64::from(place.sector_size);
-    let geometry = Geometry::new(len, sector, inodes).ok_or(XfsError::TooSmall { len, inodes })?;
+    let geometry =
+        Geometry::new(len, sector, options, inodes).ok_or(XfsError::TooSmall { len, inodes })?;
     let plan = Plan::new(geometry, &draft, filesystem, place.epoch)?;
     let mut sweep = Sweep::new(sink, place.extent, view);
     for piece in &plan.pieces {

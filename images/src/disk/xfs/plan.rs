@@ -9,7 +9,7 @@ use super::directory::{Child, Directory};
 use super::draft::{Content, Draft, Drafted, Name, count};
 use super::extents::{self, LONGEST};
 use super::fields::{Fields, sealed};
-use super::geometry::{BLOCK, CHUNK, FIRST_CHUNK, Geometry};
+use super::geometry::{BLOCK, CHUNK, Geometry};
 use super::groups::Groups;
 use super::inode::{Form, Inode, LITERAL, NEW_BITMAP};
 use super::{log, superblock};
@@ -251,7 +251,7 @@ impl<'a> Plan<'a> {
             }
             if *chunks > 0 {
                 let count = chunks * CHUNK;
-                let at = (start + FIRST_CHUNK) * BLOCK;
+                let at = (start + geometry.first_chunk()) * BLOCK;
                 self.pieces.push(Piece { at, what: What::Inodes { first, count } });
                 first += count;
             }
@@ -264,7 +264,7 @@ impl<'a> Plan<'a> {
         let bytes = |n: u64| {
             let ino = self.geometry.ino(n);
             match self.inodes.get(len_of(n)) {
-                Some(inode) => inode.bytes(ino, epoch, self.uuid),
+                Some(inode) => inode.bytes(ino, epoch, self.uuid, self.geometry.features),
                 None => super::inode::unused(ino, self.uuid),
             }
         };

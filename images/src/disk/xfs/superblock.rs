@@ -1,8 +1,8 @@
 //! The superblock, the same in front of every group.
 
-use super::super::layout::Filesystem;
+use super::super::layout::{Filesystem, XfsFeature};
 use super::fields::{Fields, sealed};
-use super::geometry::{BLOCK, CHUNK, Geometry, INODE};
+use super::geometry::{BLOCK, CHUNK, CLUSTER_BLOCKS, Geometry, INODE};
 
 /// Version 5, with attributes, links of 32 bits, aligned inodes, log of version 2, flags of
 /// extents, directories of version 2, and more features in other fields.
@@ -42,11 +42,11 @@ pub(super) fn bytes(g: &Geometry, filesystem: &Filesystem, inodes: u64, free: u6
         s.u8(at, u64::from(value.trailing_zeros()));
     }
     s.u8(124, u64::from(g.group_bits));
-    s.u8(127, 25); // percent that inodes may take
+    s.u8(127, u64::from(g.inode_percent));
     s.u64(128, all);
     s.u64(136, all - inodes.min(all));
     s.u64(144, free);
-    s.u32(180, 4); // blocks that chunks are aligned to
+    s.u32(180, g.alignment());
     if large {
         // Those of the log.
         s.u8(193, u64::from(g.sector.trailing_zeros()));
@@ -55,7 +55,15 @@ pub(super) fn bytes(g: &Geometry, filesystem: &Filesystem, inodes: u64, free: u6
     s.u32(196, if large { g.sector } else { 1 }); // stripe of the log
     s.u32(200, FEATURES);
     s.u32(204, FEATURES);
-    s.u32(212, READ_ONLY);
-    s.u32(216, INCOMPATIBLE);
+    let bit = |feature, bit| if g.features.has(feature) { bit } else { 0 };
+    s.u32(212, READ_ONLY | bit(XfsFeature::Reflink, 4) | bit(XfsFeature::Inobtcount, 8));
+    s.u32(
+        216,
+        INCOMPATIBLE
+            | bit(XfsFeature::Sparse, 2)
+            | bit(XfsFeature::Bigtime, 8)
+            | bit(XfsFeature::Nrext64, 0x20),
+    );
+    s.u32(228, bit(XfsFeature::Sparse, CLUSTER_BLOCKS)); // blocks that parts of chunks are aligned to
     sealed(s, 224)
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::layout::{DiskLayout, Extent, FsKind, MIB, On, derived_uuid};
+use super::super::layout::{
+    DiskLayout, Extent, FsKind, MIB, On, XfsFeature, XfsFeatures, XfsOptions, derived_uuid,
+};
 use super::super::sink::RawSink;
 use super::super::test_support::{
     can_mount, create, dir, entry, file, have, lacks, noise, rich, run, same, tree, with,
@@ -16,19 +18,20 @@ use crate::tree::{Kind, Tree};
 const EPOCH: i64 = 1_700_000_000;
 
 fn image(tree: &Tree, len: u64, path: &Path) -> Result<FilesystemUse, XfsError> {
-    image_of(tree, len, 512, path)
+    image_of(tree, len, 512, XfsOptions::default(), path)
 }
 
 fn image_of(
     tree: &Tree,
     len: u64,
     sector_size: u32,
+    options: XfsOptions,
     path: &Path,
 ) -> Result<FilesystemUse, XfsError> {
     let root = Filesystem {
         name: "mkfs_root".into(),
         on: On::Whole,
-        kind: FsKind::Xfs,
+        kind: FsKind::Xfs(options),
         label: "img-rootfs".into(),
         uuid: derived_uuid("test", "root"),
         mount_point: Some("/".into()),
@@ -37,18 +40,23 @@ fn image_of(
     let views = view::split(&layout, tree, &[]).unwrap();
     let place = Place { extent: Extent { offset: 0, len }, sector_size, epoch: EPOCH };
     let mut sink = RawSink::new(create(path), len).unwrap();
-    let usage = write(&views[0], &layout.filesystems[0], &place, &mut sink)?;
+    let usage = write(&views[0], &layout.filesystems[0], &options, &place, &mut sink)?;
     sink.finish().map_err(XfsError::Sink)?;
     Ok(usage)
 }
 
 /// Writes the tree and compares what `xfs_repair` and our own reader find.
-fn check(tree: &Tree, len: u64, path: &Path) {
-    check_of(tree, len, 512, path);
+fn checked(tree: &Tree, len: u64, path: &Path) {
+    checked_of(tree, len, 512, path);
 }
 
-fn check_of(tree: &Tree, len: u64, sector_size: u32, path: &Path) {
-    let usage = image_of(tree, len, sector_size, path).unwrap();
+fn checked_of(tree: &Tree, len: u64, sector_size: u32, path: &Path) {
+    let usage = image_of(tree, len, sector_size, XfsOptions::default(), path).unwrap();
+    clean(tree, &usage, path);
+}
+
+/// What `xfs_repair` and our own reader find is the tree, and what is used is what was told.
+fn clean(tree: &Tree, usage: &FilesystemUse, path: &Path) {
     if have("xfs_repair") {
         run("xfs_repair", &["-n", "-f", path.to_str().unwrap()]);
     }
@@ -68,12 +76,12 @@ fn the_tree_is_there_whatever_the_size() {
     let scratch = tempfile::tempdir().unwrap();
     let path = scratch.path().join("fs");
     for mib in [300, 301, 1024, 20_000] {
-        check(&rich(), mib * MIB + 512, &path);
+        checked(&rich(), mib * MIB + 512, &path);
     }
-    check_of(&rich(), 300 * MIB, 4096, &path);
-    check_of(&rich(), 20_000 * MIB + 4096, 4096, &path);
+    checked_of(&rich(), 300 * MIB, 4096, &path);
+    checked_of(&rich(), 20_000 * MIB + 4096, 4096, &path);
     let small = tree(vec![dir(""), file("hello", b"hello")]);
-    check(&small, 5 << 40, &path);
+    checked(&small, 5 << 40, &path);
 }
 
 #[test]
@@ -90,7 +98,7 @@ fn directories_of_every_form() {
     entries.push(dir("f"));
     entries.extend((0..2000).map(|i| file(&format!("f/{long}{i}"), b"")));
     entries.extend((0..40).map(|i| dir(&format!("f/{i}"))));
-    check(&tree(entries), 600 * MIB, &path);
+    checked(&tree(entries), 600 * MIB, &path);
 }
 
 #[test]
@@ -100,7 +108,7 @@ fn a_directory_with_a_tree_of_two_levels() {
     let mut entries = vec![dir(""), dir("e"), file("a", b"a")];
     let link = |i: u32| entry(&format!("e/{i}"), Kind::Hardlink(b"a".to_vec()));
     entries.extend((0..260_000).map(link));
-    check(&tree(entries), 600 * MIB, &path);
+    checked(&tree(entries), 600 * MIB, &path);
 }
 
 #[test]
@@ -129,7 +137,7 @@ fn holes_many_extents_and_attributes_beyond_the_inode() {
         file("sparser", &bytes[..33 << 20]),
         file("whole", &noise(20 << 20)),
     ]);
-    check(&tree, 400 * MIB, &path);
+    checked(&tree, 400 * MIB, &path);
     if have("xfs_db") {
         let words = ["-f", "-c", "path /sparse", "-c", "p core.nextents core.nblocks core.format"];
         let shown = run("xfs_db", &[&words[..], &[path.to_str().unwrap()]].concat());
@@ -148,8 +156,54 @@ fn more_inodes_than_one_group_lists_in_a_block() {
         entries.extend((0..1000).map(|i| file(&format!("{d}/{i}"), b"x")));
     }
     let tree = tree(entries);
-    check(&tree, 600 * MIB, &path);
-    check_of(&tree, 600 * MIB, 4096, &path);
+    checked(&tree, 600 * MIB, &path);
+    checked_of(&tree, 600 * MIB, 4096, &path);
+}
+
+/// All that can be on, and what else can be asked for.
+fn modern() -> XfsOptions {
+    let features = XfsFeatures::from(XfsFeature::ALL.to_vec());
+    XfsOptions { features, groups: Some(3), inode_percent: Some(50) }
+}
+
+#[test]
+fn features_are_on_where_they_are_asked_for() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("fs");
+    let mut entries = vec![
+        dir(""),
+        with(file("late", b"l"), |e| (e.mtime, e.mtime_nsec) = (16_000_000_000, 999_999_999)),
+        with(file("early", b"e"), |e| (e.mtime, e.mtime_nsec) = (-2_147_483_648, 1)),
+        with(dir("d"), |e| e.xattrs = vec![(b"user.l".to_vec(), noise(2000))]),
+    ];
+    entries.extend((0..20_000).map(|i| file(&format!("d/{i}"), b"x")));
+    let all = tree(entries);
+    for sector in [512, 4096] {
+        let usage = image_of(&all, 600 * MIB, sector, modern(), &path).unwrap();
+        clean(&all, &usage, &path);
+        for feature in XfsFeature::ALL {
+            let features = XfsFeatures::default().with(feature, true);
+            let options = XfsOptions { features, ..XfsOptions::default() };
+            let usage = image_of(&rich(), 300 * MIB, sector, options, &path).unwrap();
+            clean(&rich(), &usage, &path);
+        }
+    }
+    if have("xfs_db") {
+        let image = path.to_str().unwrap();
+        image_of(&all, 600 * MIB, 512, modern(), &path).unwrap();
+        let shown = run("xfs_db", &["-f", "-c", "version", "-c", "sb 0", "-c", "p", image]);
+        for word in ["REFLINK", "BIGTIME", "INOBTCNT", "SPARSE_INODES", "NREXT64"] {
+            assert!(shown.contains(word), "{word}: {shown}");
+        }
+        for line in ["agcount = 3", "imax_pct = 50", "inoalignmt = 8", "spino_align = 4"] {
+            assert!(shown.contains(line), "{line}: {shown}");
+        }
+        let words = ["-f", "-c", "path /late", "-c", "p v3.bigtime core.mtime.sec", image];
+        let shown = run("xfs_db", &words);
+        assert!(shown.contains("2477"), "{shown}");
+    }
+    let error = check(200 * MIB, 512, &modern()).unwrap_err();
+    assert!(error.to_string().starts_with("3 allocation groups of 66 MiB"), "{error}");
 }
 
 #[test]
@@ -164,21 +218,25 @@ fn the_kernel_mounts_and_writes_it() {
     }
     let scratch = tempfile::tempdir().unwrap();
     for sector in [512, 4096] {
-        mounts_and_writes(scratch.path(), sector);
+        mounts_and_writes(scratch.path(), sector, XfsOptions::default(), "");
     }
+    let share = "&& cp --reflink=always \"$1\"/zeros \"$1\"/shared && echo x >> \"$1\"/shared";
+    mounts_and_writes(scratch.path(), 512, modern(), share);
 }
 
-fn mounts_and_writes(scratch: &Path, sector: u32) {
+fn mounts_and_writes(scratch: &Path, sector: u32, options: XfsOptions, more: &str) {
     let path = scratch.join("fs");
-    image_of(&rich(), 400 * MIB, sector, &path).unwrap();
+    image_of(&rich(), 400 * MIB, sector, options, &path).unwrap();
     let target = scratch.join("mnt");
     fs_err::create_dir_all(&target).unwrap();
-    let script = "mount -o loop \"$0\" \"$1\" && cd \"$1\" && \
+    let script = format!(
+        "mount -o loop \"$0\" \"$1\" && cd \"$1\" && \
         stat -c '%n %a %u %g %h %F %t:%T %s' bin/su bin/su2 dev/* owned zeros && \
         rm bin/su many/file-00* && for i in $(seq 500); do echo $i > many/new-$i; done && \
-        mkdir more && cp -r many more && cd / && umount \"$1\"";
+        mkdir more && cp -r many more && cd / {more} && umount \"$1\""
+    );
     let (image, target) = (path.to_str().unwrap(), target.to_str().unwrap());
-    let args = ["--mount", "--propagation", "private", "sh", "-ec", script, image, target];
+    let args = ["--mount", "--propagation", "private", "sh", "-ec", &script, image, target];
     let seen = run("unshare", &args);
     for line in [
         "bin/su 4755 0 0 2 regular file 0:0 2",

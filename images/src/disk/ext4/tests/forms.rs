@@ -20,7 +20,7 @@ fn every_size_is_clean() {
             Ext4Options {
                 inode_ratio: 16_384,
                 journal_mib: None,
-                reserved_percent: 1,
+                reserved_percent: Percent::whole(1),
                 ..Ext4Options::default()
             },
         ] {
@@ -174,4 +174,33 @@ fn more_directories_than_can_be_counted_and_attributes_beyond_the_inode() {
     assert_eq!(found.get(b"f").unwrap().xattrs, tree.get(b"f").unwrap().xattrs);
     let counted = image(&tree, 600 * MIB, features("^dir_nlink"), &path).unwrap_err();
     assert!(counted.to_string().contains("/d has 65102 links"), "{counted}");
+}
+
+#[test]
+fn what_kernels_are_told_is_as_mke2fs_has_it() {
+    if !have("mke2fs") || !have("dumpe2fs") {
+        return;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let [ours, theirs] = ["ours", "theirs"].map(|name| scratch.path().join(name));
+    let options = Ext4Options {
+        errors: Ext4Errors::RemountRo,
+        reserved_percent: "0.5".parse().unwrap(),
+        stride: Some(16),
+        stripe_width: Some(64),
+        ..Ext4Options::default()
+    };
+    image(&tree(vec![dir("")]), 300 * MIB, options, &ours).unwrap();
+    run("e2fsck", &["-fn", ours.to_str().unwrap()]);
+    let words = "-q -F -t ext4 -b 4096 -i 4096 -m 0.5 -e remount-ro -E stride=16,stripe_width=64";
+    let words: Vec<_> = words.split(' ').chain([theirs.to_str().unwrap(), "300M"]).collect();
+    run("mke2fs", &words);
+    let told = |path: &Path| -> Vec<String> {
+        let head = run("dumpe2fs", &["-h", path.to_str().unwrap()]);
+        let keys = ["Reserved block count", "Errors behavior", "RAID stride", "RAID stripe width"];
+        let lines = head.lines().filter(|line| keys.iter().any(|key| line.starts_with(key)));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(told(&ours).len(), 4);
+    assert_eq!(told(&ours), told(&theirs));
 }

@@ -12,7 +12,7 @@ fn one_file_fills_what_is_available() {
         Ext4Options {
             inode_ratio: 16_384,
             journal_mib: None,
-            reserved_percent: 1,
+            reserved_percent: Percent::whole(1),
             ..Ext4Options::default()
         },
         Ext4Options { block_size: 1024, inode_size: 1024, ..Ext4Options::default() },

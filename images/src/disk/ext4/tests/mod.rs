@@ -7,7 +7,9 @@ mod older;
 
 use std::path::Path;
 
-use super::super::layout::{DiskLayout, ExtKind, Extent, FsKind, MIB, On, derived_uuid};
+use super::super::layout::{
+    DiskLayout, Ext4Errors, ExtKind, Extent, FsKind, MIB, On, Percent, derived_uuid,
+};
 use super::super::sink::RawSink;
 use super::super::test_support::{
     acl, can_mount, capability, create, dir, entry, file, have, lacks, noise, raw, rich, run, same,
