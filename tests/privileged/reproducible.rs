@@ -157,7 +157,8 @@ fn debian() -> Result<()> {
             clock(env, days)?;
         }
         let mut words = vec!["build", "--refresh", "-t", "raw,qcow2,tar,oci", "-o", "x"];
-        words.extend(["debian-minimal", "vm", "mine", "clock"]);
+        // The hook leaves compiled modules.
+        words.extend(["-p", "python3", "debian-minimal", "vm", "mine", "clock"]);
         words.extend(layout);
         // Lists of security updates expire before 398 days are over.
         let variables = [("DIB_DEBIAN_SUITES", ""), ("DIB_DEBIAN_KERNEL", "cloud")];
