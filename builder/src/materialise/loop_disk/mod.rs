@@ -9,7 +9,7 @@ mod written;
 use std::os::unix::fs::{DirBuilderExt, lchown};
 use std::path::{Path, PathBuf};
 
-use goldsmith_images::disk::layout::{DiskLayout, Filesystem, FsKind};
+use goldsmith_images::disk::layout::{DiskLayout, Filesystem, FsKind, XfsOptions};
 use goldsmith_images::disk::{frame, volumes};
 use goldsmith_images::layer::{Limits, RootWriter, extract};
 use goldsmith_images::tree::Normalise;
@@ -57,8 +57,18 @@ fn privileged(error: PrivilegedError) -> Failure {
     host(&error)
 }
 
-/// Why a file system was not mounted. Linux before 6.7 mounts no two btrfs of one identifier.
+/// Why a file system was not mounted. Linux before 6.7 mounts no two btrfs of one identifier; a
+/// feature that the kernel does not know is an invalid argument.
 fn unmounted(filesystem: &Filesystem, error: PrivilegedError) -> Failure {
+    if let FsKind::Xfs(options) = filesystem.kind
+        && options != XfsOptions::default()
+        && error.kind() == std::io::ErrorKind::InvalidInput
+    {
+        return privileged(error).hint(format!(
+            "this kernel may not know an option of {}: docs/disks.md",
+            filesystem.name
+        ));
+    }
     if filesystem.kind != FsKind::Btrfs || error.kind() != std::io::ErrorKind::AlreadyExists {
         return privileged(error);
     }
@@ -223,9 +233,10 @@ impl<'a> LoopImage<'a> {
             mkfs::run(self.session, self.tools, self.devices()?, argv, &filesystem.name)?;
         }
         // The guest's kernel may clear the inode tables; here they would only grow the file.
-        // The identifier is of the elements: another disk of theirs may be mounted.
+        // The identifier is of the elements: another disk of theirs may be mounted. What the guest
+        // does about errors (`-e panic`) is not for this machine.
         let options = match filesystem.kind {
-            FsKind::Ext4(_) => c"noinit_itable",
+            FsKind::Ext4(_) => c"noinit_itable,errors=remount-ro",
             FsKind::Xfs(_) => c"nouuid",
             _ => c"",
         };
