@@ -70,7 +70,7 @@ fn full_an_xfs_root_is_written_to() -> Result<()> {
     let env = TestEnv::new()?;
     let disk = image(&env, XFS, "xfs", &["block-device-mbr"])?;
     let mut vm = Vm::boot(&disk, "qcow2", None, false)?;
-    vm.expect("\nTHE-ROOT-IS-XFS", Duration::from_secs(300))
+    vm.expect("THE-ROOT-IS-XFS", Duration::from_secs(300))
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn full_a_modern_xfs_root_shares_blocks_and_knows_late_times() -> Result<()> {
     let options = "-m reflink=1,bigtime=1,inobtcount=1 -i sparse=1 -d agcount=8";
     let disk = image(&env, &probe, "xfs", &["block-device-mbr", "--mkfs-options", options])?;
     let mut vm = Vm::boot(&disk, "qcow2", None, false)?;
-    vm.expect("\nTHE-ROOT-IS-XFS", Duration::from_secs(300))
+    vm.expect("THE-ROOT-IS-XFS", Duration::from_secs(300))
 }
 
 #[test]
@@ -96,5 +96,5 @@ fn full_an_ext4_root_grows_beyond_its_reserve() -> Result<()> {
     let resized = Command::new("qemu-img").args(["resize", "-q"]).arg(&disk).arg("60G").status()?;
     ensure!(resized.success(), "qemu-img resize");
     let mut vm = Vm::boot(&disk, "qcow2", None, false)?;
-    vm.expect("\nTHE-ROOT-HAS-GROWN", Duration::from_secs(420))
+    vm.expect("THE-ROOT-HAS-GROWN", Duration::from_secs(420))
 }
