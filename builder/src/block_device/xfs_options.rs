@@ -47,9 +47,9 @@ pub(super) fn apply(opts: &str, xfs: &mut XfsOptions) -> Result<(), String> {
     Ok(())
 }
 
-/// Takes one `name=value`, or a `name` that stands for 1.
+/// Takes one `name=value`, or a feature's `name`, which stands for 1.
 fn one(option: &str, part: &str, xfs: &mut XfsOptions) -> Option<()> {
-    let (name, value) = part.split_once('=').unwrap_or((part, "1"));
+    let (name, value) = part.split_once('=').unwrap_or((part, ""));
     match (option, name) {
         ("-d", "agcount") => xfs.groups = Some(value.parse().ok().filter(|groups| *groups > 1)?),
         ("-i", "maxpct") => {
@@ -58,7 +58,12 @@ fn one(option: &str, part: &str, xfs: &mut XfsOptions) -> Option<()> {
         _ => {
             let mut rows = FEATURES.iter();
             let (_, feature) = rows.find(|row| row.0 == option && row.1.name() == name)?;
-            let on = matches!(value, "0" | "1").then_some(value == "1")?;
+            let on = match value {
+                "0" => false,
+                "1" => true,
+                "" if name == part => true,
+                _ => return None,
+            };
             xfs.features = xfs.features.with(*feature, on);
         }
     }
@@ -100,6 +105,9 @@ mod tests {
             ("-m reflink=2", "-m reflink=2"),
             ("-i reflink=1", "-i reflink=1"),
             ("-i maxpct=101", "-i maxpct=101"),
+            ("-i maxpct", "-i maxpct"),
+            ("-m reflink=", "-m reflink="),
+            ("-d agcount", "-d agcount"),
             ("-d agcount=1", "-d agcount=1"),
             ("-d su=64k", "-d su=64k"),
             ("-m", "-m"),

@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-/// Millionths in one.
-const ONE: u32 = 1_000_000;
+/// Parts of one.
+const ONE: u32 = 10_000;
 
-/// A part of a hundred, to the millionth of one: `5`, `0.5`. At most 100.
+/// A part of a hundred, with at most four decimals: `5`, `0.5`. At most 100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(u32);
 
@@ -27,7 +27,7 @@ impl Percent {
 
 impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{}.{:06}", self.0 / ONE, self.0 % ONE);
+        let text = format!("{}.{:04}", self.0 / ONE, self.0 % ONE);
         f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
     }
 }
@@ -39,11 +39,11 @@ impl FromStr for Percent {
         let wrong = || format!("{text} is no part of a hundred");
         let (whole, part) = text.split_once('.').unwrap_or((text, ""));
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.len() + part.len() == 0 || part.len() > 6 || !digits(whole) || !digits(part) {
+        if whole.len() + part.len() == 0 || part.len() > 4 || !digits(whole) || !digits(part) {
             return Err(wrong());
         }
         let whole: u32 = format!("0{whole}").parse().map_err(|_number| wrong())?;
-        let part: u32 = format!("{part:0<6}").parse().map_err(|_number| wrong())?;
+        let part: u32 = format!("{part:0<4}").parse().map_err(|_number| wrong())?;
         let all = whole.checked_mul(ONE).and_then(|all| all.checked_add(part));
         all.filter(|all| *all <= 100 * ONE).map(Self).ok_or_else(wrong)
     }
@@ -77,7 +77,8 @@ mod tests {
             ("0.5", "0.5", 1310),
             (".25", "0.25", 655),
             ("0", "0", 0),
-            ("1.000001", "1.000001", 2621),
+            ("0.0001", "0.0001", 0),
+            ("1.0001", "1.0001", 2621),
             ("100", "100", 262_144),
         ] {
             let percent: Percent = text.parse().unwrap();
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused() {
-        for text in ["", ".", "-1", "+5", "1e1", "0.0000001", "100.5", "99999999999", "5%"] {
+        for text in ["", ".", "-1", "+5", "1e1", "0.00001", "100.5", "99999999999", "5%"] {
             assert!(text.parse::<Percent>().is_err(), "{text}");
         }
     }

@@ -56,7 +56,7 @@ pub struct XfsOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub groups: Option<u32>,
     /// The part of the file system that inodes may take, in percent (`-i maxpct=`), 0 for all of
-    /// it, or the size's default.
+    /// it; without it 25, or all where the tree's own take more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inode_percent: Option<u8>,
 }

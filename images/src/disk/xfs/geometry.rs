@@ -70,7 +70,7 @@ pub(super) struct Geometry {
     pub(super) chunks: Vec<u64>,
     /// What is on.
     pub(super) features: XfsFeatures,
-    /// The part that inodes may take, in percent.
+    /// The part that inodes may take, in percent; 0 for all.
     pub(super) inode_percent: u8,
 }
 
@@ -120,7 +120,11 @@ impl Geometry {
             features: options.features,
             inode_percent: options.inode_percent.unwrap_or(25),
         };
-        geometry.place(inodes.div_ceil(CHUNK)).then_some(geometry)
+        let placed = geometry.place(inodes.div_ceil(CHUNK));
+        if options.inode_percent.is_none() && geometry.beyond_percent().is_some() {
+            geometry.inode_percent = 0;
+        }
+        placed.then_some(geometry)
     }
 
     /// Divides chunks among the groups, the one with the log left out.
@@ -137,6 +141,13 @@ impl Geometry {
             left -= here;
         }
         left == 0
+    }
+
+    /// Blocks of inodes and how many they may be, when those are fewer.
+    pub(super) fn beyond_percent(&self) -> Option<(u64, u64)> {
+        let needed = self.chunks.iter().sum::<u64>() * CHUNK_BLOCKS;
+        let room = self.blocks / 100 * u64::from(self.inode_percent);
+        (self.inode_percent > 0 && needed > room).then_some((needed, room))
     }
 
     /// The group's block where the roots of its trees begin: behind the headers.
@@ -288,6 +299,16 @@ mod tests {
         };
         assert_eq!(groups(8), Some((8, 32_768)));
         assert_eq!(groups(3), Some((3, 87_382)));
+        let percent = |inode_percent, inodes| {
+            let options = XfsOptions { inode_percent, ..XfsOptions::default() };
+            let g = Geometry::new(1 << 30, 512, &options, inodes).unwrap();
+            (g.inode_percent, g.beyond_percent())
+        };
+        assert_eq!(percent(None, 500_000), (25, None));
+        assert_eq!(percent(None, 600_000), (0, None));
+        assert_eq!(percent(Some(0), 600_000), (0, None));
+        assert_eq!(percent(Some(1), 64), (1, None));
+        assert_eq!(percent(Some(1), 64_000), (1, Some((8000, 2621))));
         // One has no copy of its superblock, and none of 16 has room for the log.
         assert_eq!((groups(0), groups(1), groups(16)), (None, None, None));
     }

@@ -60,7 +60,8 @@ pub enum XfsError {
     },
     /// Its groups would be of a size that none can have.
     #[error(
-        "{groups} allocation groups of {} MiB each: they have {} MiB to 1 TiB, and there are two at the least",
+        "{groups} allocation groups would have {} MiB each, where they have {} MiB to 1 TiB, one with the journal: \
+         ask for another number of them or change the image's size",
         .len >> 20, .least.div_ceil(1 << 20)
     )]
     Groups {
@@ -70,6 +71,20 @@ pub enum XfsError {
         len: u64,
         /// The least bytes of each, the journal included.
         least: u64,
+    },
+    /// More inodes than the part that is asked for.
+    #[error(
+        "{inodes} files need inodes of {needed} MiB, and maxpct leaves them {percent} percent, {room} MiB"
+    )]
+    InodePercent {
+        /// Inodes in use.
+        inodes: u64,
+        /// What they take, in MiB.
+        needed: u64,
+        /// The part that they may take.
+        percent: u8,
+        /// The same in MiB.
+        room: u64,
     },
     /// The tree does not fit.
     #[error("the files need more blocks than the file system has: raise the image's size")]
@@ -168,6 +183,16 @@ pub(super) fn write(
     let sector = u64::from(place.sector_size);
     let geometry =
         Geometry::new(len, sector, options, inodes).ok_or(XfsError::TooSmall { len, inodes })?;
+    if let Some((needed, room)) = geometry.beyond_percent() {
+        let percent = geometry.inode_percent;
+        let mib = |blocks: u64| blocks * BLOCK >> 20;
+        return Err(XfsError::InodePercent {
+            inodes,
+            needed: mib(needed),
+            percent,
+            room: mib(room),
+        });
+    }
     let plan = Plan::new(geometry, &draft, filesystem, place.epoch)?;
     let mut sweep = Sweep::new(sink, place.extent, view);
     for piece in &plan.pieces {

@@ -202,8 +202,14 @@ fn features_are_on_where_they_are_asked_for() {
         let shown = run("xfs_db", &words);
         assert!(shown.contains("2477"), "{shown}");
     }
-    let error = check(200 * MIB, 512, &modern()).unwrap_err();
-    assert!(error.to_string().starts_with("3 allocation groups of 66 MiB"), "{error}");
+    let five = XfsOptions { groups: Some(5), ..XfsOptions::default() };
+    let error = check(300 * MIB, 512, &five).unwrap_err();
+    assert!(error.to_string().starts_with("5 allocation groups would have 60 MiB"), "{error}");
+    assert!(check(400 * MIB, 512, &five).is_ok());
+    let few = XfsOptions { inode_percent: Some(1), ..modern() };
+    let error = image_of(&all, 300 * MIB, 512, few, &path).unwrap_err();
+    let named = "20006 files need inodes of 9 MiB, and maxpct leaves them 1 percent, 3 MiB";
+    assert_eq!(error.to_string(), named);
 }
 
 #[test]
@@ -220,7 +226,11 @@ fn the_kernel_mounts_and_writes_it() {
     for sector in [512, 4096] {
         mounts_and_writes(scratch.path(), sector, XfsOptions::default(), "");
     }
-    let share = "&& cp --reflink=always \"$1\"/zeros \"$1\"/shared && echo x >> \"$1\"/shared";
+    // The second half of what is shared becomes the copy's own.
+    let share = "&& head -c 1M /dev/urandom > \"$1\"/whole && sync && \
+        cp --reflink=always \"$1\"/whole \"$1\"/shared && \
+        dd if=/dev/urandom of=\"$1\"/shared bs=64k seek=8 count=4 conv=notrunc status=none && \
+        sync && cmp -n 524288 \"$1\"/whole \"$1\"/shared";
     mounts_and_writes(scratch.path(), 512, modern(), share);
 }
 
