@@ -41,6 +41,18 @@ impl Superblock<'_> {
         }
     }
 
+    /// What kernels are told to do.
+    fn advice(&self, s: &mut Fields) {
+        let errors = match self.options.errors {
+            Ext4Errors::Continue => 1,
+            Ext4Errors::RemountRo => 2,
+            Ext4Errors::Panic => 3,
+        };
+        s.u16(0x3c, errors);
+        s.u16(0x164, u64::from(self.options.stride.unwrap_or(0)));
+        s.u32(0x170, u64::from(self.options.stripe_width.unwrap_or(0)));
+    }
+
     /// The copy that lies in front of `group`.
     pub(super) fn copy(&self, group: u64) -> Vec<u8> {
         let (g, options) = (self.geometry, self.options);
@@ -65,12 +77,6 @@ impl Superblock<'_> {
         s.u16(0x38, 0xef53);
         // Only the first says that all is well, as mke2fs has it: who uses another checks.
         s.u16(0x3a, u64::from(group == 0));
-        let errors = match options.errors {
-            Ext4Errors::Continue => 1,
-            Ext4Errors::RemountRo => 2,
-            Ext4Errors::Panic => 3,
-        };
-        s.u16(0x3c, errors);
         s.u32(0x40, time);
         s.u32(0x4c, 1); // revision
         s.u32(0x54, FIRST);
@@ -91,6 +97,7 @@ impl Superblock<'_> {
         s.u32(0x100, 0xc); // attributes and access control lists are on
         s.u32(0x108, time);
         self.journal(&mut s);
+        self.advice(&mut s);
         if features.has("64bit") {
             s.u32(0x150, g.blocks >> 32);
             s.u32(0x154, root >> 32);
@@ -101,8 +108,6 @@ impl Superblock<'_> {
             s.u16(0x15e, EXTRA);
         }
         s.u32(0x160, 2); // names are hashed as unsigned bytes
-        s.u16(0x164, u64::from(options.stride.unwrap_or(0)));
-        s.u32(0x170, u64::from(options.stripe_width.unwrap_or(0)));
         if features.has("flex_bg") {
             s.u8(0x174, u64::from(g.flex.trailing_zeros()));
         }

@@ -76,7 +76,7 @@ fn bad_layouts_are_refused() {
         (
             |l| {
                 (l.filesystems[0].kind, l.filesystems[0].label) =
-                    (FsKind::Xfs(XfsOptions::default()), "x".into())
+                    (FsKind::Xfs(XfsOptions::default()), "x".into());
             },
             "xfs needs 300 MiB",
         ),

@@ -53,51 +53,11 @@ impl Groups<'_> {
         let unused: u64 = open.iter().map(|(_, free, _)| free).sum();
         let (root, leaves) = self.chunk_tree(number, &records);
 
-        let (roots, spare) = (g.roots(), g.spare());
+        let roots = g.roots();
         let mut head = Vec::new();
-        let mut agf = self.header(b"XAGF", number);
-        for (at, value) in [
-            (16, roots),     // root by place
-            (20, roots + 1), // root by size
-            (28, 1),         // their levels
-            (32, 1),
-            (40, 1), // the spare blocks: from, to, count
-            (44, spare.end - spare.start),
-            (48, spare.end - spare.start),
-            (52, total),
-            (56, by_size.last().map_or(0, |(_, count)| *count)),
-        ] {
-            agf.u32(at, value);
-        }
-        agf.bytes(64, self.uuid.as_bytes());
-        let shares = g.features.has(XfsFeature::Reflink);
-        if shares {
-            // The list of shared blocks, which is empty: its blocks, root, levels.
-            for (at, value) in [(84, 1), (88, roots + 4), (92, 1)] {
-                agf.u32(at, value);
-            }
-        }
-        head.extend(sealed(agf, 216));
-        let mut agi = self.header(b"XAGI", number);
-        for (at, value) in [
-            (16, chunks * CHUNK),
-            (20, roots + 2), // root of the list of chunks
-            (24, if leaves.is_empty() { 1 } else { 2 }),
-            (28, unused),
-            (32, records.last().map_or(NULL, |(first, ..)| *first)), // made last
-            (36, NULL),
-            (328, roots + 3), // root of the list of those with unused inodes
-            (332, 1),
-        ] {
-            agi.u32(at, value);
-        }
-        agi.bytes(40, &[0xff; 256]);
-        agi.bytes(296, self.uuid.as_bytes());
-        if g.features.has(XfsFeature::Inobtcount) {
-            agi.u32(336, 1 + offset_of(leaves.len()));
-            agi.u32(340, 1);
-        }
-        head.extend(sealed(agi, 312));
+        let longest = by_size.last().map_or(0, |(_, count)| *count);
+        head.extend(self.free_header(number, (total, longest)));
+        head.extend(self.inode_header(number, &records, unused, offset_of(leaves.len())));
         head.extend(self.spare_list(number));
         head.resize(len_of(roots * BLOCK - g.sector), 0);
         let pairs = |list: &[(u64, u64)]| -> Vec<[u64; 2]> {
@@ -110,11 +70,70 @@ impl Groups<'_> {
         head.extend(root);
         let tree = self.tree(number, roots + 3, b"FIB3", 0, (NULL, NULL), offset_of(open.len()));
         head.extend(self.chunk_records(tree, &open));
-        if shares {
+        if g.features.has(XfsFeature::Reflink) {
             let tree = self.tree(number, roots + 4, b"R3FC", 0, (NULL, NULL), 0);
             head.extend(sealed(tree, 52));
         }
-        Group { head, leaves, free: total + spare.end - spare.start }
+        Group { head, leaves, free: total + offset_of(g.spare().count()) }
+    }
+
+    /// The header that says where free space is listed: its blocks, and those of the longest run.
+    fn free_header(&self, number: u64, (total, longest): (u64, u64)) -> Vec<u8> {
+        let (roots, spare) = (self.geometry.roots(), self.geometry.spare());
+        let mut agf = self.header(b"XAGF", number);
+        for (at, value) in [
+            (16, roots),     // root by place
+            (20, roots + 1), // root by size
+            (28, 1),         // their levels
+            (32, 1),
+            (40, 1), // the spare blocks: from, to, count
+            (44, spare.end - spare.start),
+            (48, spare.end - spare.start),
+            (52, total),
+            (56, longest),
+        ] {
+            agf.u32(at, value);
+        }
+        agf.bytes(64, self.uuid.as_bytes());
+        if self.geometry.features.has(XfsFeature::Reflink) {
+            // The list of shared blocks, which is empty: its blocks, root, levels.
+            for (at, value) in [(84, 1), (88, roots + 4), (92, 1)] {
+                agf.u32(at, value);
+            }
+        }
+        sealed(agf, 216)
+    }
+
+    /// The header that says where inodes are listed: their chunks, those of their inodes that are
+    /// `unused`, and blocks of the list below its root.
+    fn inode_header(
+        &self,
+        number: u64,
+        records: &[(u64, u64, u64)],
+        unused: u64,
+        leaves: u64,
+    ) -> Vec<u8> {
+        let roots = self.geometry.roots();
+        let mut agi = self.header(b"XAGI", number);
+        for (at, value) in [
+            (16, offset_of(records.len()) * CHUNK),
+            (20, roots + 2), // root of the list of chunks
+            (24, if leaves == 0 { 1 } else { 2 }),
+            (28, unused),
+            (32, records.last().map_or(NULL, |(first, ..)| *first)), // made last
+            (36, NULL),
+            (328, roots + 3), // root of the list of those with unused inodes
+            (332, 1),
+        ] {
+            agi.u32(at, value);
+        }
+        agi.bytes(40, &[0xff; 256]);
+        agi.bytes(296, self.uuid.as_bytes());
+        if self.geometry.features.has(XfsFeature::Inobtcount) {
+            agi.u32(336, 1 + leaves);
+            agi.u32(340, 1);
+        }
+        sealed(agi, 312)
     }
 
     /// The sector that lists spare blocks.

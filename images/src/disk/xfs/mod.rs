@@ -185,7 +185,7 @@ pub(super) fn write(
         Geometry::new(len, sector, options, inodes).ok_or(XfsError::TooSmall { len, inodes })?;
     if let Some((needed, room)) = geometry.beyond_percent() {
         let percent = geometry.inode_percent;
-        let mib = |blocks: u64| blocks * BLOCK >> 20;
+        let mib = |blocks: u64| (blocks * BLOCK) >> 20;
         return Err(XfsError::InodePercent {
             inodes,
             needed: mib(needed),
