@@ -7,11 +7,14 @@
 //! of cache entries alone. Hooks read it, too: the full test shows them a day 398 days later by
 //! a library that programs inside of the image are linked with at run time.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use goldsmith_tests::{Ran, TestEnv, UserEnv, ran};
+
+use crate::same_disk::{differences, medium};
 
 pub(crate) const CASES: &[crate::Case] = &[
     ("reproducible::root_and_a_user_write_the_same_bytes", small),
@@ -102,6 +105,9 @@ fn same(
         let cmp = Command::new("cmp").args([&one, &other]).output().context("cmp")?;
         if !cmp.status.success() {
             unequal.push(String::from_utf8_lossy(&cmp.stdout).into_owned());
+            if Path::new(name).extension() == Some(OsStr::new("raw")) {
+                unequal.extend(differences(&medium(&one)?, &medium(&other)?)?);
+            }
         }
     }
     ensure!(unequal.is_empty(), "{unequal:?}");

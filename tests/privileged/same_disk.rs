@@ -1,5 +1,6 @@
 //! A tree with whatever files can be, and whether two disks hold the same one.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -53,13 +54,22 @@ fn formats(disk: &Arc<dyn Medium>) -> Result<Vec<Option<(Format, String)>>> {
 /// Both disks hold the same tree, down to the last attribute, at the same places; how a file system
 /// is laid out inside is its writer's affair.
 pub(crate) fn equal(env: &TestEnv, one: &str, other: &str) -> Result<()> {
-    let medium = |name: &str| -> Result<Arc<dyn Medium>> {
-        Ok(Arc::new(RawFile::new(fs_err::File::open(env.path(&format!("{name}.raw")))?)?))
-    };
-    let (left, right) = (medium(one)?, medium(other)?);
+    let [one, other] = [one, other].map(|name| env.path(&format!("{name}.raw")));
+    let (left, right) = (medium(&one)?, medium(&other)?);
     ensure!(formats(&left)? == formats(&right)?, "{:?}, {:?}", formats(&left), formats(&right));
-    let found = disks(&left, &right)?;
-    let unequal: Vec<_> = found
+    let unequal = differences(&left, &right)?;
+    ensure!(unequal.is_empty(), "the trees differ:\n{}", unequal.join("\n"));
+    Ok(())
+}
+
+/// A raw disk.
+pub(crate) fn medium(path: &Path) -> Result<Arc<dyn Medium>> {
+    Ok(Arc::new(RawFile::new(fs_err::File::open(path)?)?))
+}
+
+/// The first paths that are not the same on both disks, and what of them.
+pub(crate) fn differences(left: &Arc<dyn Medium>, right: &Arc<dyn Medium>) -> Result<Vec<String>> {
+    let unequal = disks(left, right)?
         .iter()
         .filter(|one| !matches!(one.attribute, Attribute::Bytes(_)))
         .take(20)
@@ -68,6 +78,5 @@ pub(crate) fn equal(env: &TestEnv, one: &str, other: &str) -> Result<()> {
             format!("{} {path:?} {}: {:?}", one.place, one.attribute, one.values)
         })
         .collect();
-    ensure!(unequal.is_empty(), "the trees differ:\n{}", unequal.join("\n"));
-    Ok(())
+    Ok(unequal)
 }
