@@ -141,14 +141,15 @@ fn small_os(env: &TestEnv) -> Result<()> {
 }
 
 /// Programs of the image read a clock that is `days` ahead, from install.d to finalise.d. The
-/// value is written down where no key sees that it is another one.
+/// value is written down where no key sees that it is another one. Times of files are what they are:
+/// update-alternatives gives a link that of what it leads to.
 fn clock(env: &TestEnv, days: u32) -> Result<()> {
     let with = "#!/bin/bash\nset -eu\napt-get -y install --no-install-recommends libfaketime\n";
     env.element("clock/pre-install.d/99-clock", with)?;
     env.element(
         "clock/environment.d/99-clock.bash",
         &format!(
-            "if [ -e /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 ]; then\n    export LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 FAKETIME=+{days}d DONT_FAKE_MONOTONIC=1\nfi\n"
+            "if [ -e /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 ]; then\n    export LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 FAKETIME=+{days}d DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1\nfi\n"
         ),
     )?;
     let out = "#!/bin/bash\nset -eu\ntest $(( $(date +%s) - $(env -u LD_PRELOAD date +%s) )) -ge $((DAYS * 86000))\nenv -u LD_PRELOAD dpkg --purge libfaketime\n";
