@@ -5,7 +5,7 @@ use goldsmith_images::disk::layout::{DiskLayout, Ext4Options, ExtKind, Segment};
 use super::config::{Config, Disk, MkfsNode};
 use super::volumes::Group;
 use super::wrong::{Checked, Wrong};
-use super::{mkfs_options, other_options, types};
+use super::{mkfs_options, other_options, types, xfs_options};
 
 /// File systems that are written.
 const WRITTEN: [&str; 9] =
@@ -193,7 +193,12 @@ fn check_filesystem(mkfs: &MkfsNode, config: &Config) -> Checked<()> {
             return options(mkfs, opts, &mut Ext4Options::of(kind));
         }
         other_options::check(&mkfs.kind, opts).map_err(|option| {
-            mkfs.wrong(format!("opts: {option} cannot be written for {}", mkfs.kind))
+            let hint = match mkfs.kind.as_str() {
+                "xfs" => xfs_options::HINT,
+                "vfat" => "taken are -F, -i and what changes nothing",
+                _ => "leave it out: only what changes nothing is taken",
+            };
+            mkfs.wrong(format!("opts: {option} cannot be written for {}", mkfs.kind)).hint(hint)
         })?;
     }
     Ok(())

@@ -12,10 +12,6 @@ use crate::error::{Failure, Kind, Result};
 const HINT: &str = "taken are -b, -e, -i, -I, -j, -J size=, -m, -N, -O FEATURES, -E resize=, \
     hash_seed=, stride=, stripe_width= and what changes nothing; --root-label and the node's uuid name the file system";
 
-/// The same, of a root that is xfs.
-const XFS_HINT: &str = "taken are -m reflink, bigtime, inobtcount, -i sparse, nrext64, maxpct, \
-    -d agcount and what changes nothing";
-
 /// What diskimage-builder puts before them from the environment of its command line.
 pub fn implied(env: &BTreeMap<String, String>) -> String {
     let most = env.get("MAX_ONLINE_RESIZE").filter(|blocks| !blocks.is_empty());
@@ -80,7 +76,7 @@ pub(super) fn apply(text: &str, ext4: &mut Ext4Options) -> Result<()> {
 pub(super) fn xfs(text: &str, xfs: &mut XfsOptions) -> Result<()> {
     xfs_options::apply(text, xfs).map_err(|option| {
         let message = format!("--mkfs-options: {option} cannot be written: the root is xfs");
-        Failure::new(Kind::Configuration, message).hint(XFS_HINT)
+        Failure::new(Kind::Configuration, message).hint(xfs_options::HINT)
     })
 }
 
@@ -237,13 +233,17 @@ mod tests {
     }
 
     #[test]
-    fn other_file_systems_have_none() {
-        assert!(none(" ", "xfs").is_ok());
+    fn an_xfs_root_has_its_own() {
         let mut root = XfsOptions::default();
         xfs("-m reflink=1", &mut root).unwrap();
         assert_ne!(root, XfsOptions::default());
         let failure = xfs("-f -m rmapbt=1", &mut root).unwrap_err();
         assert!(failure.message.contains("-m rmapbt=1 cannot be written: the root is xfs"));
+    }
+
+    #[test]
+    fn other_file_systems_have_none() {
+        assert!(none(" ", "xfs").is_ok());
         let failure = none("-E resize=9", "xfs").unwrap_err();
         assert!(failure.message.contains("-E resize=9 cannot be written: the root is xfs"));
     }

@@ -5,6 +5,7 @@
 //! graph        the list form                 config   disks, volumes, filesystems: put together
 //! order        what lies on what             able     what cannot be written
 //! layout       on a disk of a given size     place    partitions and extents
+//! mkfs_options, xfs_options, other_options  what mkfs would be told
 //! answers      what hooks are told           show, picture, resolved: what people are shown
 //! boot_places  what starts the disk
 //! ```

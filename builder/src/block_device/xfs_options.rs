@@ -4,6 +4,10 @@ use goldsmith_images::disk::layout::{XfsFeature, XfsOptions};
 
 use super::other_options::is_needless;
 
+/// What is said when an option is refused.
+pub(super) const HINT: &str = "taken are -m reflink, bigtime, inobtcount, -i sparse, nrext64, \
+    maxpct, -d agcount and what changes nothing";
+
 /// What every xfs of that writer is: an option, and the values that ask for nothing else.
 const SO_ANYWAY: [(&str, &[&str]); 5] = [
     ("-b", &["size=4096", "size=4k"]),
